@@ -1,0 +1,4 @@
+//! Untrusted model files turned into checked, memory-mapped, canonically named tensors.
+//!
+//! Every number that comes from a file is checked here, once: what leaves this crate can be used without
+//! another look. It also finds model files: the catalogue, the store under `KUN_HOME`, downloads.

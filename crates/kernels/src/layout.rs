@@ -44,3 +44,8 @@ pub enum Scales {
     /// Blocks of 32: an E8M0 exponent. w = 2^(e - 128) * value (the table of MXFP4 holds doubled values).
     E8m0,
 }
+
+/// The values of IQ4_NL's and IQ4_XS's codes.
+pub const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+/// Twice the values of MXFP4's codes (E2M1).
+pub const MXFP4_VALUES: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];

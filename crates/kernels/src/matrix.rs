@@ -227,17 +227,29 @@ fn read_float_row(float: Float, tile: &[u8], row: usize, out: &mut [f32]) {
 fn read_quantised_row(layout: &Layout, tile: &[u8], row: usize, out: &mut [f32]) {
     let halves = GROUP / layout.group_len;
     let half_at = |at: usize| u16::from_le_bytes([tile[at + 2 * row], tile[at + 2 * row + 1]]);
+    let mut parts = BlockParts::default();
     for (g, out) in out.chunks_exact_mut(GROUP).enumerate() {
         let place = group_place(layout, g);
+        parts.d = half_at(place.d);
+        if matches!(layout.scales, Scales::F16Min | Scales::SuperMin) {
+            parts.dmin = half_at(place.d + 32);
+        }
+        if matches!(layout.scales, Scales::Super | Scales::SuperMin) {
+            for half in 0..halves {
+                parts.scales[half] = tile[place.scales + 16 * half + row] as i8;
+            }
+        }
+        if layout.scales == Scales::SuperMin {
+            for half in 0..halves {
+                parts.mins[half] = tile[place.scales + 16 * (halves + half) + row];
+            }
+        }
         for (k, out) in out.iter_mut().enumerate() {
-            let half = k / layout.group_len;
-            let parts = crate::layout::GroupScales {
-                d: half_at(place.d),
-                dmin: if matches!(layout.scales, Scales::F16Min | Scales::SuperMin) { half_at(place.d + 32) } else { 0 },
-                scale: tile.get(place.scales + 16 * half + row).map_or(0, |s| *s as i8),
-                min: tile.get(place.scales + 16 * (halves + half) + row).map_or(0, |m| *m),
+            parts.codes[k] = codes::get(layout, &tile[place.codes..], row, k);
+            *out = match layout.scales {
+                Scales::E8m0 => half::bf16::from_bits(parts.d).to_f32() * f32::from(layout.value(parts.codes[k])),
+                _ => layout.weight(&parts, k),
             };
-            *out = layout.weight_of(codes::get(layout, &tile[place.codes..], row, k), &parts);
         }
     }
 }

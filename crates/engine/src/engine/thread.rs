@@ -189,8 +189,9 @@ impl Engine {
     }
 }
 
-/// The text that `panic!` and the assertions leave.
+/// The first line of the text that `panic!` and the assertions leave.
 fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.and_then(|text| text.lines().next()).unwrap_or("without a message")
 }

@@ -111,7 +111,7 @@ fn a_panic_in_the_model_ends_the_requests_in_its_batch() {
     drop(go);
     let FinishReason::Error(message) = reason(bad) else { panic!("it ends with an error") };
     assert!(message.starts_with("the forward pass failed: "), "{message}");
-    assert!(message.contains("the token that panics"), "{message}");
+    assert!(message.ends_with("the token that panics"), "one line of it is enough: {message}");
     let FinishReason::Error(_) = reason(survivor) else { panic!("it was in the same batch") };
     assert_eq!((handle.stats().failed, handle.stats().pages_used), (2, 0));
     // The engine lives on.
@@ -125,7 +125,7 @@ fn a_panic_in_the_model_spares_the_requests_outside_its_batch() {
     let (handle, go) =
         start_stepwise(Limits { prompt_logits_bytes: 4 * VOCABULARY * 4, ..Limits::default() });
     let with_rows = |prompt| Request { prompt_logprobs: true, ..request(prompt, 10) };
-    let bad = handle.submit(with_rows([prompt(1, 40), vec![PANICS]].concat())).unwrap();
+    let bad = handle.submit(with_rows([prompt(1, 22), vec![PANICS], prompt(3, 20)].concat())).unwrap();
     let other_request = with_rows(prompt(2, 50));
     let other = handle.submit(other_request.clone()).unwrap();
     drop(go);

@@ -8,8 +8,11 @@
 pub mod batch;
 pub mod engine;
 pub mod kv;
+pub mod layers;
 pub mod limits;
+pub mod load;
 pub mod model;
+pub mod models;
 pub mod pages;
 pub mod request;
 pub mod sampler;

@@ -30,5 +30,5 @@ pub use cpu::{Cpu, CpuError, CpuOptions, THREADS_MAX};
 pub use heads::{Heads, RopePairs, RopeTable};
 pub use isa::Isa;
 pub use matmul::{Gate, Product, gated, matmul};
-pub use matrix::Matrix;
+pub use matrix::{GROUP, Matrix};
 pub use norm::RmsNorm;

@@ -98,7 +98,7 @@ pub(crate) struct EngineFlags {
     /// Tokens of context, 16 to 1048576 [default: what the model was made for, at most 8192]
     #[arg(long, value_name = "TOKENS", value_parser = parameters::ctx, allow_negative_numbers = true)]
     pub(crate) ctx: Option<usize>,
-    /// Threads to compute with, 1 to 1024 [default: one for each core]
+    /// Threads to compute with, 1 to 512 [default: one for each core]
     #[arg(long, value_name = "N", value_parser = parameters::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
 }
@@ -186,7 +186,7 @@ pub(crate) struct PerplexityArgs {
         allow_negative_numbers = true
     )]
     pub(crate) ctx: usize,
-    /// Threads to compute with, 1 to 1024 [default: one for each core]
+    /// Threads to compute with, 1 to 512 [default: one for each core]
     #[arg(long, value_name = "N", value_parser = parameters::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
     /// Print one JSON object: perplexity, tokens, chunks, seconds
@@ -210,7 +210,7 @@ pub(crate) struct BenchArgs {
         allow_negative_numbers = true
     )]
     pub(crate) repeat: usize,
-    /// Threads to compute with, 1 to 1024 [default: one for each core]
+    /// Threads to compute with, 1 to 512 [default: one for each core]
     #[arg(long, value_name = "N", value_parser = parameters::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
     /// Print a JSON list

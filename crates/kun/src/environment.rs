@@ -4,6 +4,8 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use weights::download::HubConfig;
+
 use crate::failure::{Failure, Outcome};
 
 /// The environment, checked.
@@ -11,12 +13,8 @@ use crate::failure::{Failure, Outcome};
 pub(crate) struct Environment {
     /// Where models and the chat's history are kept; none if nothing says where.
     home: Option<PathBuf>,
-    /// `HF_ENDPOINT`: the hub's address, if it is not the usual one.
-    pub(crate) hub_endpoint: Option<String>,
-    /// `HF_TOKEN`.
-    pub(crate) hub_token: Option<String>,
-    /// `HF_HUB_OFFLINE`: no network.
-    pub(crate) offline: bool,
+    /// How the hub is reached: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE` and the proxy's variables.
+    pub(crate) hub: HubConfig,
     /// `KUN_ISA`: the name of the instruction set to use instead of the best one.
     pub(crate) isa: Option<String>,
 }
@@ -39,11 +37,12 @@ impl Environment {
             .map(PathBuf::from)
             .or_else(|| set("XDG_CACHE_HOME").map(|cache| PathBuf::from(cache).join("kun")))
             .or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".cache").join("kun")));
+        for name in ["HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"] {
+            text(name)?;
+        }
         Ok(Environment {
             home,
-            hub_endpoint: text("HF_ENDPOINT")?,
-            hub_token: text("HF_TOKEN")?,
-            offline: text("HF_HUB_OFFLINE")?.is_some_and(|value| is_on(&value)),
+            hub: HubConfig::from_variables(|name| text(name).ok().flatten()),
             isa: text("KUN_ISA")?,
         })
     }
@@ -57,11 +56,6 @@ impl Environment {
             )
         })
     }
-}
-
-/// What the hub's own clients take for "yes".
-fn is_on(value: &str) -> bool {
-    ["1", "true", "yes", "on"].iter().any(|on| value.eq_ignore_ascii_case(on))
 }
 
 #[cfg(test)]
@@ -87,9 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn offline_is_what_the_hubs_clients_take_for_yes() {
-        for (value, offline) in [("1", true), ("TRUE", true), ("0", false), ("", false), ("no", false)] {
-            assert_eq!(environment(&[("HF_HUB_OFFLINE", value)]).expect("valid").offline, offline, "{value}");
-        }
+    fn a_hub_setting_that_is_no_text_is_refused_and_named() {
+        use std::os::unix::ffi::OsStringExt;
+        let broken = OsString::from_vec(vec![0xff]);
+        let failure = Environment::from(|name| (name == "HF_TOKEN").then(|| broken.clone())).expect_err("no text");
+        assert_eq!(failure.exit_code(), 2);
+        assert!(failure.to_string().contains("HF_TOKEN"), "{failure}");
+        assert!(environment(&[("HF_HUB_OFFLINE", "1")]).expect("valid").hub.offline);
     }
 }

@@ -1,0 +1,74 @@
+//! From the name of a model to its file, its vocabulary and its template. No weights are touched.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use text::template::ChatTemplate;
+use text::tokenizer::Tokenizer;
+use weights::catalogue::Catalogue;
+use weights::gguf::Gguf;
+use weights::store::Store;
+
+use crate::download;
+use crate::environment::Environment;
+use crate::failure::{Failure, Outcome};
+
+/// The metadata key of the chat template.
+const TEMPLATE_KEY: &str = "tokenizer.chat_template";
+
+/// Does this word name a model rather than being a prompt? It does if it is a name of the catalogue, begins
+/// with `hf:` or ends in `.gguf` and has no blanks.
+pub(crate) fn is_name(word: &OsStr) -> bool {
+    let Some(text) = word.to_str() else {
+        // No text to answer, so it can only be a path.
+        return true;
+    };
+    let is_path = text.to_ascii_lowercase().ends_with(".gguf") && (!text.contains(' ') || Path::new(text).is_file());
+    Catalogue::builtin().find(text).is_some() || (text.starts_with("hf:") && !text.contains(' ')) || is_path
+}
+
+/// Opens a model file, which is fetched first if it has a name and is not here yet.
+pub(crate) fn open(model: &OsStr, environment: &Environment) -> Outcome<Gguf> {
+    let path = locate(model, environment)?;
+    Ok(Gguf::open(&path)?)
+}
+
+fn locate(model: &OsStr, environment: &Environment) -> Outcome<PathBuf> {
+    let Some(name) = model.to_str() else {
+        return Ok(PathBuf::from(model));
+    };
+    let store = match environment.home() {
+        Ok(home) => Store::new(home),
+        // A path needs no store; a name does, and then this is what is missing.
+        Err(_) if Path::new(name).exists() => return Ok(PathBuf::from(name)),
+        Err(failure) => return Err(failure),
+    };
+    match store.resolve(name)? {
+        Some(path) => Ok(path),
+        None => download::pull(&store, name, environment),
+    }
+}
+
+/// The vocabulary of a file.
+pub(crate) fn tokenizer(gguf: &Gguf) -> Outcome<Tokenizer> {
+    let vocabulary = engine::vocabulary::vocabulary(gguf.metadata())?;
+    Ok(Tokenizer::new(vocabulary)?)
+}
+
+/// The source of the model's chat template.
+pub(crate) fn template_source(gguf: &Gguf) -> Option<&str> {
+    gguf.metadata().get(TEMPLATE_KEY)?.text()
+}
+
+/// The model's chat template, parsed.
+pub(crate) fn template(gguf: &Gguf) -> Outcome<Option<ChatTemplate>> {
+    template_source(gguf).map(|source| ChatTemplate::new(source).map_err(|e| Failure::model(e.to_string()))).transpose()
+}
+
+/// The texts of the tokens that templates know by name: `bos_token`, `eos_token`.
+pub(crate) fn marker_tokens(tokenizer: &Tokenizer) -> Vec<(&'static str, String)> {
+    [("bos_token", tokenizer.bos()), ("eos_token", tokenizer.eos())]
+        .into_iter()
+        .filter_map(|(name, id)| Some((name, String::from_utf8_lossy(tokenizer.piece(id?)).into_owned())))
+        .collect()
+}

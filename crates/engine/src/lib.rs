@@ -6,6 +6,15 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod engine;
 pub mod kv;
+pub mod limits;
 pub mod model;
+pub mod pages;
 pub mod request;
+pub mod sampler;
+mod scheduler;
+
+// The mock model of the tests is written against this crate's public name, inside the crate as well.
+#[cfg(test)]
+extern crate self as engine;

@@ -221,6 +221,11 @@ impl Writer<'_> {
         cpu.dispatch(PutGroups { to: self, row, first: 0, x });
     }
 
+    /// Quantises a part of a row that starts at number `first`, a multiple of 32.
+    pub(crate) fn put_part(&self, cpu: &Cpu, row: usize, first: usize, x: &[f32]) {
+        cpu.dispatch(PutGroups { to: self, row, first, x });
+    }
+
     /// Quantises the groups of `row` that start with number `first`, a multiple of 32.
     #[inline(always)]
     pub(crate) fn put_groups<S: Simd>(&self, s: S, row: usize, first: usize, x: &[f32]) {

@@ -43,7 +43,7 @@ impl<T: Number> Buffer<T> {
         let layout = Self::layout(len);
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
-        let start = NonNull::new(start.cast()).unwrap_or_else(|| handle_alloc_error(layout));
+        let start = NonNull::new(start.cast::<T>()).unwrap_or_else(|| handle_alloc_error(layout));
         #[cfg(target_os = "linux")]
         if layout.align() == LARGE_PAGE {
             // SAFETY: the range is ours; the advice changes no contents. A refusal only costs speed.

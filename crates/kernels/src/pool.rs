@@ -16,7 +16,7 @@ const SPINS_BEFORE_YIELD: u32 = 2_000;
 
 /// A fixed set of threads, the caller's among them.
 #[derive(Debug)]
-pub struct Pool {
+pub(crate) struct Pool {
     shared: Arc<Shared>,
     /// Held by the one `run` at a time.
     running: Mutex<()>,
@@ -45,7 +45,7 @@ impl Pool {
     ///
     /// # Errors
     /// The operating system's, if a thread can't be started.
-    pub fn new(threads: usize) -> std::io::Result<Pool> {
+    pub(crate) fn new(threads: usize) -> std::io::Result<Pool> {
         assert!(threads >= 1, "a pool has at least the caller's thread");
         let shared = Arc::new(Shared {
             unclaimed: AtomicI64::new(0),
@@ -68,7 +68,7 @@ impl Pool {
     }
 
     /// How many threads work, the caller included.
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
@@ -76,7 +76,7 @@ impl Pool {
     ///
     /// # Panics
     /// If a call of `task` panics.
-    pub fn run(&self, units: usize, task: Task<'_>) {
+    pub(crate) fn run(&self, units: usize, task: Task<'_>) {
         if self.workers.is_empty() || units <= 1 {
             (0..units).for_each(task);
             return;

@@ -74,7 +74,7 @@ unsafe fn widen<const M: usize>(sums16: &[I2; M], sums: &mut [I2; M]) {
     }
 }
 
-/// Quads Q and Q + 1; the 16-bit sums are widened in between if they could overflow with one more.
+/// Two quads into 16-bit sums.
 #[inline(always)]
 unsafe fn two_quads<C: CodePlanes, const M: usize, const Q0: usize, const Q1: usize, const FIRST: bool>(
     s: Avx2,
@@ -104,7 +104,7 @@ unsafe fn half_group<C, const M: usize, const Q0: usize, const Q1: usize, const 
 ) where
     C: CodePlanes,
 {
-    const { assert!(quads_in_16_bits(C::BITS) >= 2) };
+    debug_assert!(quads_in_16_bits(C::BITS) >= 2, "8-bit codes go through `dot8`");
     // SAFETY: as `Simd::dot` asks.
     unsafe {
         let mut sums16 = [I2(_mm256_setzero_si256(), _mm256_setzero_si256()); M];

@@ -1,13 +1,14 @@
 //! One answer: a prompt of tokens into the engine, text out of it as it comes.
 
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use engine::request::{Finished, FinishReason, Request, TokenId};
+use engine::request::{FinishReason, Finished, Request, TokenId};
 use text::decoder::StreamDecoder;
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::parameters::Parameters;
-use crate::session::Session;
+use crate::session::{self, Session};
 
 /// How often a waiting answer looks whether it is still wanted.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -38,7 +39,7 @@ pub(crate) fn generate(
         prompt_logprobs: false,
         logprobs: None,
     };
-    let generation = session.submit(request)?;
+    let mut generation = session.submit(request)?;
     let mut decoder = StreamDecoder::new();
     let mut text = String::new();
     let mut say = |piece: String| -> Outcome {
@@ -52,27 +53,32 @@ pub(crate) fn generate(
         if unwanted() {
             break None;
         }
-        let Some(chunk) = generation.next_within(LOOK_EVERY)? else { continue };
+        let chunk = match generation.recv_timeout(LOOK_EVERY) {
+            Ok(chunk) => chunk,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("the last chunk says so and ends this loop"),
+        };
         for token in chunk.tokens {
-            say(decoder.push(session.tokenizer.piece(token)))?;
+            say(decoder.push(session.tokenizer.piece(token).unwrap_or_default()))?;
         }
         if let Some(finished) = chunk.finished {
             say(decoder.finish())?;
             break Some(finished);
         }
     };
-    match &finished {
-        Some(Finished { reason: FinishReason::Cancelled, .. }) => Err(Failure::interrupted()),
-        _ => Ok(Answer { text, finished }),
+    match finished {
+        Some(finished) => Ok(Answer { text, finished: Some(session::checked(finished)?) }),
+        None => Ok(Answer { text, finished: None }),
     }
 }
 
 /// The word for how an answer ended, as the APIs of others have it.
-pub(crate) fn reason_word(reason: FinishReason) -> &'static str {
+pub(crate) fn reason_word(reason: &FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
         FinishReason::Cancelled => "cancelled",
+        FinishReason::Error(_) => "error",
     }
 }
 

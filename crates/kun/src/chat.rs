@@ -153,14 +153,23 @@ impl Chat<'_> {
         let interrupts = self.surroundings.interrupts;
         interrupts.clear();
         let unwanted = || interrupts.pressed();
-        let answer =
-            answer::generate(self.session, prompt.tokens, &self.parameters, |piece| output::write(piece), unwanted)?;
+        let answer = answer::generate(
+            self.session,
+            prompt.tokens,
+            &self.parameters,
+            |piece| output::write(piece),
+            unwanted,
+        )?;
         output::write(if answer.text.ends_with('\n') { "\n" } else { "\n\n" })?;
         match &answer.finished {
             Some(finished) => output::note(answer::speeds(finished)),
             None => output::note("(stopped)"),
         }
-        if self.surroundings.raw { self.conversation.clear() } else { self.conversation.answered(answer.text) }
+        if self.surroundings.raw {
+            self.conversation.clear()
+        } else {
+            self.conversation.answered(answer.text)
+        }
         Ok(())
     }
 
@@ -169,8 +178,12 @@ impl Chat<'_> {
         if !self.surroundings.raw {
             return self.conversation.prompt(room, |messages| self.session.render(messages));
         }
-        let tokens = self.session.tokenizer.encode_prompt(text);
-        if tokens.len() > room { Err(too_long(tokens.len(), room)) } else { Ok(Prompt { tokens, dropped: 0 }) }
+        let tokens = self.session.raw_prompt(text);
+        if tokens.len() > room {
+            Err(too_long(tokens.len(), room))
+        } else {
+            Ok(Prompt { tokens, dropped: 0 })
+        }
     }
 }
 

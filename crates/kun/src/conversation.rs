@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::failure::{Failure, Outcome};
 
 /// What was said so far.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Conversation {
     /// What the model is told before everything else. It is never dropped.
     pub(crate) system: Option<String>,
@@ -30,6 +30,11 @@ pub(crate) struct Prompt {
 }
 
 impl Conversation {
+    /// Nothing said yet, under this system message.
+    pub(crate) fn new(system: Option<String>) -> Self {
+        Conversation { system, turns: Vec::new() }
+    }
+
     /// The user says something.
     pub(crate) fn say(&mut self, text: &str) {
         self.turns.push(Turn { user: text.to_owned(), answer: None });
@@ -108,7 +113,7 @@ mod tests {
     }
 
     fn conversation(turns: usize) -> Conversation {
-        let mut conversation = Conversation { system: Some("be good".to_owned()), ..Default::default() };
+        let mut conversation = Conversation::new(Some("be good".to_owned()));
         for n in 0..turns {
             conversation.say(&format!("question {n}"));
             conversation.answered(format!("answer {n}"));
@@ -146,6 +151,9 @@ mod tests {
     fn what_can_never_fit_is_refused_with_both_numbers() {
         let failure = conversation(2).prompt(3, words).expect_err("four words are left");
         assert_eq!(failure.exit_code(), 2);
-        assert!(failure.to_string().contains("4 tokens") && failure.to_string().contains("for 3"), "{failure}");
+        assert!(
+            failure.to_string().contains("4 tokens") && failure.to_string().contains("for 3"),
+            "{failure}"
+        );
     }
 }

@@ -36,7 +36,9 @@ impl Display {
             Progress::Retrying { why, after } => {
                 self.say(&format!("{why}; trying again in {:.0} s", after.as_secs_f64()));
             }
-            Progress::WaitingForLock => self.say(&format!("another process is fetching {}: waiting", self.name)),
+            Progress::WaitingForLock => {
+                self.say(&format!("another process is fetching {}: waiting", self.name))
+            }
             Progress::Bytes { done, total } => self.advance(false, done, total),
             Progress::Verifying { done, total } => self.advance(true, done, total),
             Progress::Done => {}

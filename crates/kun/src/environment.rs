@@ -84,7 +84,8 @@ mod tests {
     fn a_hub_setting_that_is_no_text_is_refused_and_named() {
         use std::os::unix::ffi::OsStringExt;
         let broken = OsString::from_vec(vec![0xff]);
-        let failure = Environment::from(|name| (name == "HF_TOKEN").then(|| broken.clone())).expect_err("no text");
+        let failure =
+            Environment::from(|name| (name == "HF_TOKEN").then(|| broken.clone())).expect_err("no text");
         assert_eq!(failure.exit_code(), 2);
         assert!(failure.to_string().contains("HF_TOKEN"), "{failure}");
         assert!(environment(&[("HF_HUB_OFFLINE", "1")]).expect("valid").hub.offline);

@@ -6,6 +6,11 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use engine::limits::{Refused, StartError};
+use engine::load::LoadError;
+use text::vocabulary::VocabularyError;
+use weights::store::StoreError;
+
 /// What kind of trouble it was: the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -92,6 +97,48 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<weights::error::Error> for Failure {
+    fn from(error: weights::error::Error) -> Self {
+        let kind = if error.is_io() { Kind::Io } else { Kind::Model };
+        Failure { kind, message: error.to_string() }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let kind = if error.is_usage() { Kind::Usage } else { Kind::Io };
+        Failure { kind, message: error.to_string() }
+    }
+}
+
+impl From<VocabularyError> for Failure {
+    fn from(error: VocabularyError) -> Self {
+        Failure::model(error.to_string())
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        Failure::model(error.to_string())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Limit { .. } => Failure::usage(error.to_string()),
+            StartError::Thread(_) => Failure::memory(error.to_string()),
+        }
+    }
+}
+
+/// What is wrong with a request comes from the flags or the prompt.
+impl From<Refused> for Failure {
+    fn from(error: Refused) -> Self {
+        Failure::usage(error.to_string())
+    }
+}
 
 /// The system's text for an error, without the number at its end.
 pub(crate) fn reason(error: &io::Error) -> String {

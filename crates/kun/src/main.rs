@@ -3,14 +3,23 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
+mod chat;
 mod cli;
 mod commands;
+mod conversation;
+mod download;
 mod environment;
 mod failure;
 mod interrupt;
+mod memory;
+mod model_file;
 mod output;
 mod parameters;
+mod session;
+mod terminal;
 mod usage;
+mod weight_traffic;
 
 use std::process::ExitCode;
 

@@ -59,7 +59,8 @@ pub(crate) fn kv_bytes_per_token(metadata: &Metadata) -> Option<u64> {
 fn available() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| meminfo_available(&text));
     // A container's own limit; "max" is no number and no limit.
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    let group =
+        fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
     match (machine, group) {
         (Some(machine), Some(group)) => Some(u64::min(machine, group)),
         (machine, group) => machine.or(group),
@@ -84,7 +85,8 @@ mod tests {
 
     #[test]
     fn what_cannot_fit_is_refused_with_its_parts_and_what_would_work() {
-        let failure = Need { weights: u64::MAX / 2, kv: 1 << 30 }.check("big", 4096).expect_err("no machine has it");
+        let failure =
+            Need { weights: u64::MAX / 2, kv: 1 << 30 }.check("big", 4096).expect_err("no machine has it");
         assert_eq!(failure.exit_code(), 5);
         let text = failure.to_string();
         assert!(text.contains("1.0 GiB for a context of 4096") && text.contains("--ctx"), "{text}");

@@ -1,9 +1,10 @@
 //! From the name of a model to its file, its vocabulary and its template. No weights are touched.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use text::template::ChatTemplate;
+use text::template::{ChatTemplate, TemplateLimits};
 use text::tokenizer::Tokenizer;
 use weights::catalogue::Catalogue;
 use weights::gguf::Gguf;
@@ -16,6 +17,11 @@ use crate::failure::{Failure, Outcome};
 /// The metadata key of the chat template.
 const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
+/// The model that runs when none is named.
+pub(crate) fn default_name() -> OsString {
+    Catalogue::builtin().default_model().name.clone().into()
+}
+
 /// Does this word name a model rather than being a prompt? It does if it is a name of the catalogue, begins
 /// with `hf:` or ends in `.gguf` and has no blanks.
 pub(crate) fn is_name(word: &OsStr) -> bool {
@@ -23,7 +29,8 @@ pub(crate) fn is_name(word: &OsStr) -> bool {
         // No text to answer, so it can only be a path.
         return true;
     };
-    let is_path = text.to_ascii_lowercase().ends_with(".gguf") && (!text.contains(' ') || Path::new(text).is_file());
+    let is_path =
+        text.to_ascii_lowercase().ends_with(".gguf") && (!text.contains(' ') || Path::new(text).is_file());
     Catalogue::builtin().find(text).is_some() || (text.starts_with("hf:") && !text.contains(' ')) || is_path
 }
 
@@ -62,13 +69,21 @@ pub(crate) fn template_source(gguf: &Gguf) -> Option<&str> {
 
 /// The model's chat template, parsed.
 pub(crate) fn template(gguf: &Gguf) -> Outcome<Option<ChatTemplate>> {
-    template_source(gguf).map(|source| ChatTemplate::new(source).map_err(|e| Failure::model(e.to_string()))).transpose()
+    template_source(gguf)
+        .map(|source| ChatTemplate::new(source).map_err(|e| Failure::model(e.to_string())))
+        .transpose()
 }
 
 /// The texts of the tokens that templates know by name: `bos_token`, `eos_token`.
 pub(crate) fn marker_tokens(tokenizer: &Tokenizer) -> Vec<(&'static str, String)> {
     [("bos_token", tokenizer.bos()), ("eos_token", tokenizer.eos())]
         .into_iter()
-        .filter_map(|(name, id)| Some((name, String::from_utf8_lossy(tokenizer.piece(id?)).into_owned())))
+        .filter_map(|(name, id)| Some((name, tokenizer.token_text(id?)?.into_owned())))
         .collect()
+}
+
+/// What a template may cost, and the time of day for those that ask.
+pub(crate) fn template_limits() -> TemplateLimits {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_secs()).ok());
+    TemplateLimits { now_unix_seconds: now, ..TemplateLimits::default() }
 }

@@ -15,7 +15,8 @@ pub(crate) fn write(text: impl AsRef<[u8]>) -> Outcome {
 
 /// Writes one JSON value and a newline to standard output.
 pub(crate) fn json(value: &impl Serialize) -> Outcome {
-    let text = serde_json::to_string_pretty(value).expect("our own types have string keys and finite numbers");
+    let text =
+        serde_json::to_string_pretty(value).expect("our own types have string keys and finite numbers");
     write(text + "\n")
 }
 

@@ -72,7 +72,9 @@ impl Parameters {
             "min-p" => self.sampling.min_p = min_p(value)?,
             "repeat-penalty" => self.sampling.repeat_penalty = repeat_penalty(value)?,
             "seed" => self.seed = Some(seed(value)?),
-            "ctx" | "threads" => return Err(format!("{name} is fixed once the model is loaded: leave and use --{name}")),
+            "ctx" | "threads" => {
+                return Err(format!("{name} is fixed once the model is loaded: leave and use --{name}"));
+            }
             _ => {
                 let names: Vec<&str> = self.shown().iter().map(|(name, _)| *name).collect();
                 return Err(format!("no parameter {name}: there are {}", names.join(", ")));

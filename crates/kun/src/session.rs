@@ -3,17 +3,17 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use engine::batch::PAGE_TOKENS;
 use engine::engine::{Generation, Handle};
 use engine::limits::Limits;
 use engine::model::Shape;
-use engine::request::{Chunk, Finished, Request, TokenId};
+use engine::request::{Chunk, FinishReason, Finished, Request, TokenId};
 use kernels::{Cpu, CpuError, CpuOptions};
 use serde_json::{Map, Value};
-use text::template::{ChatTemplate, TemplateLimits};
-use text::tokenizer::Tokenizer;
+use text::template::ChatTemplate;
+use text::tokenizer::{Specials, Tokenizer};
 use weights::gguf::{Gguf, Metadata};
 
 use crate::environment::Environment;
@@ -36,6 +36,13 @@ pub(crate) struct Options {
     pub(crate) kv_tokens: usize,
 }
 
+impl Options {
+    /// For one answer at a time.
+    pub(crate) fn one_sequence(ctx: Ctx, threads: Option<usize>) -> Self {
+        Options { ctx, threads, sequences: 1, kv_tokens: 0 }
+    }
+}
+
 /// A context length.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ctx {
@@ -52,6 +59,15 @@ impl Ctx {
     pub(crate) fn of_flag(ctx: Option<usize>) -> Self {
         ctx.map_or(Ctx::Default, Ctx::Exactly)
     }
+}
+
+/// The two limits of a machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Machine {
+    /// Bytes that all threads together read from memory.
+    pub(crate) read_bytes_per_second: f64,
+    /// Multiplications and additions of 8-bit integers by all threads together.
+    pub(crate) int8_ops_per_second: f64,
 }
 
 /// A model that answers.
@@ -89,7 +105,8 @@ impl Session {
         let kv_tokens = ctx.max(options.kv_tokens);
         check_memory(&gguf, &name, ctx, kv_tokens)?;
         let bar = terminal::step_bar("loading", 100);
-        let loaded = engine::load::load(&gguf, Arc::clone(&cpu), &mut |done| bar.set_position((100.0 * done) as u64));
+        let loaded =
+            engine::load::load(&gguf, Arc::clone(&cpu), &mut |done| bar.set_position((100.0 * done) as u64));
         bar.finish_and_clear();
         let model = loaded?;
         let shape = model.shape().clone();
@@ -127,15 +144,34 @@ impl Session {
 
     /// Renders messages through the chat template and turns them into tokens.
     pub(crate) fn render(&self, messages: &[Value]) -> Outcome<Vec<TokenId>> {
-        let template = self.template.as_ref().ok_or_else(|| Failure::model("this model has no chat template: use --raw"))?;
-        let mut input: Map<String, Value> =
-            self.marker_tokens.iter().map(|(name, text)| ((*name).to_owned(), text.as_str().into())).collect();
+        let template = self
+            .template
+            .as_ref()
+            .ok_or_else(|| Failure::model("this model has no chat template: use --raw"))?;
+        let mut input: Map<String, Value> = self
+            .marker_tokens
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), text.as_str().into()))
+            .collect();
         input.insert("messages".to_owned(), messages.into());
         input.insert("add_generation_prompt".to_owned(), true.into());
         let prompt = template
-            .render(&Value::Object(input), &template_limits())
+            .render(&Value::Object(input), &model_file::template_limits())
             .map_err(|e| Failure::model(format!("{}: {e}\n--raw goes without the template", self.name)))?;
-        Ok(self.tokenizer.encode_rendered(&prompt))
+        Ok(self.tokenizer.encode_prompt(&prompt, Specials::Parse))
+    }
+
+    /// The tokens of a prompt that goes in as it is.
+    pub(crate) fn raw_prompt(&self, text: &str) -> Vec<TokenId> {
+        self.tokenizer.encode_prompt(text, Specials::Parse)
+    }
+
+    /// What this machine can do at best.
+    pub(crate) fn machine(&self) -> Machine {
+        Machine {
+            read_bytes_per_second: kernels::probe::read_bandwidth(&self.cpu),
+            int8_ops_per_second: kernels::probe::int8_peak(&self.cpu),
+        }
     }
 
     /// Gives a request to the engine.
@@ -145,12 +181,13 @@ impl Session {
 
     /// The log-probabilities of a prompt's tokens but the first.
     pub(crate) fn prompt_logprobs(&self, request: Request) -> Outcome<Vec<f32>> {
-        let generation = self.submit(request)?;
+        let mut generation = self.submit(request)?;
         let mut logprobs = Vec::new();
         loop {
-            let chunk = next(&generation)?;
+            let chunk = next(&mut generation)?;
             logprobs.extend(chunk.prompt_logprobs);
-            if chunk.finished.is_some() {
+            if let Some(finished) = chunk.finished {
+                checked(finished)?;
                 return Ok(logprobs);
             }
         }
@@ -158,16 +195,75 @@ impl Session {
 
     /// Runs requests at the same time and gives how each ended, in their order.
     pub(crate) fn finish_all(&self, requests: Vec<Request>) -> Outcome<Vec<Finished>> {
-        let generations = requests.into_iter().map(|request| self.submit(request)).collect::<Outcome<Vec<_>>>()?;
+        let mut generations =
+            requests.into_iter().map(|request| self.submit(request)).collect::<Outcome<Vec<_>>>()?;
         generations
-            .iter()
+            .iter_mut()
             .map(|generation| {
                 loop {
                     if let Some(finished) = next(generation)?.finished {
-                        return Ok(finished);
+                        return checked(finished);
                     }
                 }
             })
             .collect()
     }
+}
+
+/// The next chunk of an answer whose last one was not read yet.
+fn next(generation: &mut Generation) -> Outcome<Chunk> {
+    Ok(generation.next().expect("the last chunk says that it is the last"))
+}
+
+/// An answer's end, if it ended by itself.
+pub(crate) fn checked(finished: Finished) -> Outcome<Finished> {
+    match &finished.reason {
+        FinishReason::Stop | FinishReason::Length => Ok(finished),
+        FinishReason::Cancelled => Err(Failure::interrupted()),
+        FinishReason::Error(why) => {
+            Err(Failure::model(format!("the model can't go on with this prompt: {why}")))
+        }
+    }
+}
+
+fn cpu(threads: Option<usize>, environment: &Environment) -> Outcome<Cpu> {
+    let isa = match environment.isa.as_deref().map(str::parse) {
+        None => None,
+        Some(Ok(isa)) => Some(isa),
+        Some(Err(why)) => return Err(Failure::usage(format!("KUN_ISA: {why}\nunset it to use the fastest"))),
+    };
+    Cpu::new(CpuOptions { threads, isa }).map_err(|e| match e {
+        CpuError::Isa(_) => Failure::usage(format!("KUN_ISA: {e}")),
+        CpuError::Threads(_) => Failure::usage(format!("--threads: {e}")),
+        CpuError::Spawn(_) => Failure::memory(e.to_string()),
+    })
+}
+
+/// The context of a model when nothing is said about it; none if the file doesn't tell what it was made for.
+pub(crate) fn default_ctx(metadata: &Metadata) -> Option<usize> {
+    context_length(metadata).map(|made_for| made_for.min(CTX_DEFAULT_MAX))
+}
+
+fn context_length(metadata: &Metadata) -> Option<usize> {
+    let architecture = metadata.architecture().ok()?;
+    metadata.get(&format!("{architecture}.context_length"))?.integer()?.try_into().ok()
+}
+
+fn choose_ctx(metadata: &Metadata, wanted: Ctx) -> Outcome<usize> {
+    // Without a length in the file, loading will fail and say so; until then any will do.
+    let made_for = context_length(metadata).unwrap_or(CTX_DEFAULT_MAX).max(1);
+    match wanted {
+        Ctx::Default => Ok(made_for.min(CTX_DEFAULT_MAX)),
+        Ctx::AtMost(ctx) => Ok(made_for.min(ctx)),
+        Ctx::Exactly(ctx) if ctx > made_for => Err(Failure::usage(format!(
+            "--ctx {ctx}: this model was made for at most {made_for} tokens of context"
+        ))),
+        Ctx::Exactly(ctx) => Ok(ctx),
+    }
+}
+
+fn check_memory(gguf: &Gguf, name: &str, ctx: usize, kv_tokens: usize) -> Outcome {
+    let weights = gguf.tensors().map(|t| t.bytes()).sum();
+    let per_token = memory::kv_bytes_per_token(gguf.metadata()).unwrap_or(0);
+    Need { weights, kv: per_token.saturating_mul(kv_tokens as u64) }.check(name, ctx)
 }

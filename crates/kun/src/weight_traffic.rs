@@ -17,14 +17,22 @@ pub(crate) struct WeightTraffic {
 impl WeightTraffic {
     /// Adds up the matrices of a file.
     pub(crate) fn of(gguf: &Gguf) -> Self {
-        let tensors = gguf.tensors().map(|t| (t.name(), t.shape().len(), t.parameters(), t.bytes().len() as u64));
-        Self::sum(tensors)
+        let tensors: Vec<Matrix<'_>> = gguf
+            .tensors()
+            .map(|t| Matrix {
+                name: &t.name,
+                dimensions: t.shape.len(),
+                parameters: t.elements(),
+                bytes: t.bytes(),
+            })
+            .collect();
+        Self::sum(&tensors)
     }
 
-    fn sum<'a>(tensors: impl Iterator<Item = (&'a str, usize, u64, u64)> + Clone) -> Self {
-        let tied = !tensors.clone().any(|(name, ..)| name == OUTPUT);
+    fn sum(tensors: &[Matrix<'_>]) -> Self {
+        let tied = !tensors.iter().any(|t| t.name == OUTPUT);
         let mut traffic = WeightTraffic::default();
-        for (name, dimensions, parameters, bytes) in tensors {
+        for &Matrix { name, dimensions, parameters, bytes } in tensors {
             let is_output = name == OUTPUT || (tied && name == EMBEDDING);
             if is_output {
                 traffic.output_parameters += parameters;
@@ -38,6 +46,15 @@ impl WeightTraffic {
     }
 }
 
+/// A tensor as far as it matters here; vectors are too.
+#[derive(Debug, Clone, Copy)]
+struct Matrix<'a> {
+    name: &'a str,
+    dimensions: usize,
+    parameters: u64,
+    bytes: u64,
+}
+
 const OUTPUT: &str = "output.weight";
 const EMBEDDING: &str = "token_embd.weight";
 
@@ -47,12 +64,13 @@ mod tests {
 
     #[test]
     fn the_embedding_counts_only_where_it_is_the_output_matrix() {
-        let mut tensors =
-            vec![("token_embd.weight", 2, 100, 50), ("blk.0.attn_norm.weight", 1, 10, 40), ("blk.0.attn_q.weight", 2, 30, 15)];
+        let matrix = |name, parameters, bytes| Matrix { name, dimensions: 2, parameters, bytes };
+        let norm = Matrix { name: "blk.0.attn_norm.weight", dimensions: 1, parameters: 10, bytes: 40 };
+        let mut tensors = vec![matrix(EMBEDDING, 100, 50), norm, matrix("blk.0.attn_q.weight", 30, 15)];
         let tied = WeightTraffic { bytes: 65, layer_parameters: 30, output_parameters: 100 };
-        assert_eq!(WeightTraffic::sum(tensors.iter().copied()), tied);
-        tensors.push(("output.weight", 2, 100, 70));
+        assert_eq!(WeightTraffic::sum(&tensors), tied);
+        tensors.push(matrix(OUTPUT, 100, 70));
         let untied = WeightTraffic { bytes: 85, layer_parameters: 30, output_parameters: 100 };
-        assert_eq!(WeightTraffic::sum(tensors.iter().copied()), untied);
+        assert_eq!(WeightTraffic::sum(&tensors), untied);
     }
 }

@@ -5,15 +5,13 @@
 
 mod limits;
 
-use std::time::Duration;
-
 use engine::request::{Finished, Request, Sampling, TokenId};
 use serde::Serialize;
 
 use crate::cli::BenchArgs;
 use crate::environment::Environment;
-use crate::failure::{Failure, Outcome};
-use crate::session::{self, Session};
+use crate::failure::Outcome;
+use crate::session::{self, Ctx, Session};
 use crate::terminal::per_second;
 use crate::{output, terminal};
 
@@ -70,11 +68,11 @@ pub(crate) fn test_name(text: &str) -> Result<String, String> {
 }
 
 pub(crate) fn run(args: &BenchArgs, environment: &Environment) -> Outcome {
-    let chosen: Vec<&Test> =
-        TESTS.iter().filter(|t| args.only.is_empty() || args.only.iter().any(|name| name == t.name)).collect();
-    let (ctx, sequences) = room(&chosen);
-    let options = session::Options { ctx: None, threads: args.threads, sequences: 1 };
-    let session = Session::open(&args.model, &session::Options { room_tokens: ctx, ..options }, environment)?;
+    let chosen: Vec<&Test> = TESTS
+        .iter()
+        .filter(|t| args.only.is_empty() || args.only.iter().any(|name| name == t.name))
+        .collect();
+    let session = Session::open(&args.model, &options(&chosen, args.threads), environment)?;
     let limits = Limits::measure(&session);
     if !args.json {
         output::write(head(&limits, &session))?;
@@ -84,7 +82,10 @@ pub(crate) fn run(args: &BenchArgs, environment: &Environment) -> Outcome {
     for test in chosen {
         if test.work.tokens_of_a_sequence() > session.ctx {
             bar.suspend(|| {
-                output::note(format!("{}: left out, the model's context is {} tokens", test.name, session.ctx));
+                output::note(format!(
+                    "{}: left out, the model's context is {} tokens",
+                    test.name, session.ctx
+                ));
             });
             continue;
         }
@@ -97,6 +98,17 @@ pub(crate) fn run(args: &BenchArgs, environment: &Environment) -> Outcome {
     }
     bar.finish_and_clear();
     if args.json { output::json(&results) } else { Ok(()) }
+}
+
+/// Room for the longest and for the broadest test.
+fn options(tests: &[&Test], threads: Option<usize>) -> session::Options {
+    let works = || tests.iter().map(|test| test.work);
+    session::Options {
+        ctx: Ctx::AtMost(works().map(Work::tokens_of_a_sequence).max().unwrap_or(1)),
+        threads,
+        sequences: works().map(Work::sequences).max().unwrap_or(1),
+        kv_tokens: works().map(|work| work.sequences() * work.tokens_of_a_sequence()).max().unwrap_or(1),
+    }
 }
 
 fn measure(
@@ -166,7 +178,7 @@ impl Work {
 
 /// Ordinary tokens, drawn evenly; the same seed gives the same ones (SplitMix64).
 fn random_prompt(session: &Session, tokens: usize, seed: u64) -> Vec<TokenId> {
-    let vocabulary = session.tokenizer.vocabulary_size() as u64;
+    let vocabulary = session.tokenizer.len() as u64;
     let mut state = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut draw = || {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -195,8 +207,8 @@ fn head(limits: &Limits, session: &Session) -> String {
         "{}, loaded in {:.1} s\nthis machine: reads {:.1} GB/s, int8 {:.0} GOP/s\n\n{:12}{:>12}{:>12}{:>10}\n",
         session.name,
         session.load_time.as_secs_f64(),
-        limits.read_bytes_per_second / 1e9,
-        limits.int8_ops_per_second / 1e9,
+        limits.machine.read_bytes_per_second / 1e9,
+        limits.machine.int8_ops_per_second / 1e9,
         "test",
         "tokens/s",
         "limit",

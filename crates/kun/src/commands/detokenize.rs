@@ -11,9 +11,13 @@ use crate::{model_file, output, terminal};
 pub(crate) fn run(args: &DetokenizeArgs, environment: &Environment) -> Outcome {
     let gguf = model_file::open(&args.model, environment)?;
     let tokenizer = model_file::tokenizer(&gguf)?;
-    let ids = parse(&terminal::read_input()?, tokenizer.vocabulary_size())?;
-    let bytes = tokenizer.decode(&ids);
-    if args.json { output::json(&json!({ "text": String::from_utf8_lossy(&bytes) })) } else { output::write(bytes) }
+    let ids = parse(&terminal::read_input()?, tokenizer.len())?;
+    let bytes = tokenizer.decode(&ids, true);
+    if args.json {
+        output::json(&json!({ "text": String::from_utf8_lossy(&bytes) }))
+    } else {
+        output::write(bytes)
+    }
 }
 
 /// What `kun tokenize --json` writes.
@@ -26,7 +30,9 @@ struct Ids {
 fn parse(text: &str, vocabulary: usize) -> Outcome<Vec<u32>> {
     let text = text.trim();
     let json = |e: serde_json::Error| {
-        Failure::usage(format!("standard input is no JSON with token ids: {e}\ngive [1, 2] or {{\"ids\": [1, 2]}}"))
+        Failure::usage(format!(
+            "standard input is no JSON with token ids: {e}\ngive [1, 2] or {{\"ids\": [1, 2]}}"
+        ))
     };
     let ids = match text.chars().next() {
         Some('[') => serde_json::from_str(text).map_err(json)?,

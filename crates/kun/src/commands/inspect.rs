@@ -22,7 +22,8 @@ const TEXT_CHARS: usize = 60;
 /// The JSON of `kun inspect`.
 #[derive(Serialize)]
 struct Report {
-    path: String,
+    /// The files; more than one if the model is split.
+    paths: Vec<String>,
     version: u32,
     architecture: Option<String>,
     parameters: u64,
@@ -60,10 +61,10 @@ fn report(gguf: &Gguf, ctx: Option<usize>) -> Report {
     let tensors: Vec<TensorRow> = gguf
         .tensors()
         .map(|t| TensorRow {
-            name: t.name().to_owned(),
-            format: t.format().name,
-            shape: t.shape().to_vec(),
-            bytes: t.bytes().len() as u64,
+            name: t.name.clone(),
+            format: t.format.name,
+            shape: t.shape.clone(),
+            bytes: t.bytes(),
         })
         .collect();
     let weights = tensors.iter().map(|t| t.bytes).sum();
@@ -73,7 +74,7 @@ fn report(gguf: &Gguf, ctx: Option<usize>) -> Report {
         Some(MemoryRow { ctx, weights_bytes: need.weights, kv_bytes: need.kv, total_bytes: need.total() })
     });
     Report {
-        path: gguf.path().display().to_string(),
+        paths: gguf.paths().map(|path| path.display().to_string()).collect(),
         version: gguf.version(),
         architecture: metadata.get("general.architecture").and_then(Value::text).map(str::to_owned),
         parameters: tensors.iter().map(|t| t.shape.iter().product::<u64>()).sum(),
@@ -113,13 +114,17 @@ fn shown(gguf: &Gguf, report: &Report) -> String {
 
 fn write_report(gguf: &Gguf, report: &Report) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
-    writeln!(out, "file          {}", report.path)?;
+    writeln!(out, "file          {}", report.paths.join(", "))?;
     writeln!(out, "format        GGUF version {}", report.version)?;
     writeln!(out, "architecture  {}", printable(report.architecture.as_deref().unwrap_or("not named")))?;
     writeln!(out, "parameters    {}", count(report.parameters))?;
     if let Some(m) = &report.memory {
         let (total, weights, kv) = (bytes(m.total_bytes), bytes(m.weights_bytes), bytes(m.kv_bytes));
-        writeln!(out, "memory        {total} with a context of {}: {weights} weights, {kv} keys and values", m.ctx)?;
+        writeln!(
+            out,
+            "memory        {total} with a context of {}: {weights} weights, {kv} keys and values",
+            m.ctx
+        )?;
     }
     writeln!(out, "\nmetadata ({})", report.metadata.len())?;
     let width = report.metadata.keys().map(|key| key.chars().count()).max().unwrap_or(0);
@@ -147,7 +152,8 @@ fn short(value: &Value) -> String {
             let whole = array.len() <= ARRAY_SHOWN_WHOLE;
             let shown = if whole { array.len() } else { ARRAY_FIRST };
             let elements: Vec<String> = (0..shown).filter_map(|i| array.get(i)).map(|v| short(&v)).collect();
-            let rest = if whole { String::new() } else { format!(", … {} {}", array.len(), array.kind().name()) };
+            let rest =
+                if whole { String::new() } else { format!(", … {} {}", array.len(), array.kind().name()) };
             format!("[{}{rest}]", elements.join(", "))
         }
         other => json_value(other).to_string(),

@@ -54,14 +54,19 @@ fn rows(store: &Store, stored: Vec<StoredModel>) -> Vec<Row> {
 }
 
 fn table(rows: &[Row]) -> String {
-    let width = |column: fn(&Row) -> &str| rows.iter().map(|r| column(r).chars().count()).max().unwrap_or(0).max(7);
+    let width =
+        |column: fn(&Row) -> &str| rows.iter().map(|r| column(r).chars().count()).max().unwrap_or(0).max(7);
     let (name, licence) = (width(|r| &r.name), width(|r| &r.licence));
     let mut text = format!("{:name$}  {:>10}  {:4}  {:licence$}  ABOUT\n", "NAME", "SIZE", "HERE", "LICENCE");
     for row in rows {
         let here = if row.here { "yes" } else { "no" };
         let about = row.description.as_deref().unwrap_or("");
-        let line =
-            format!("{:name$}  {:>10}  {here:4}  {:licence$}  {about}", row.name, bytes(row.bytes), row.licence);
+        let line = format!(
+            "{:name$}  {:>10}  {here:4}  {:licence$}  {about}",
+            row.name,
+            bytes(row.bytes),
+            row.licence
+        );
         text.push_str(line.trim_end());
         text.push('\n');
     }

@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use engine::request::{Request, Sampling, TokenId};
 use serde::Serialize;
+use text::tokenizer::Specials;
 
 use crate::cli::PerplexityArgs;
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
-use crate::session::{self, Session};
+use crate::session::{self, Ctx, Session};
 use crate::{output, terminal};
 
 /// The JSON of `kun perplexity`.
@@ -28,9 +29,9 @@ struct Report {
 
 pub(crate) fn run(args: &PerplexityArgs, environment: &Environment) -> Outcome {
     let text = read(args)?;
-    let options = session::Options { ctx: Some(args.ctx), threads: args.threads, sequences: 1 };
+    let options = session::Options::one_sequence(Ctx::Exactly(args.ctx), args.threads);
     let session = Session::open(&args.model, &options, environment)?;
-    let tokens = session.tokenizer.encode_prompt(&text);
+    let tokens = session.tokenizer.encode_prompt(&text, Specials::Parse);
     let needed = 2 * args.ctx;
     if tokens.len() < needed {
         return Err(Failure::usage(format!(
@@ -54,7 +55,10 @@ fn read(args: &PerplexityArgs) -> Outcome<String> {
     let bytes = fs::read(&args.file).map_err(|e| Failure::file("read", &args.file, &e))?;
     String::from_utf8(bytes).map_err(|e| {
         let byte = e.utf8_error().valid_up_to();
-        Failure::usage(format!("{} is not UTF-8 text: byte {byte} is the first that is not", args.file.display()))
+        Failure::usage(format!(
+            "{} is not UTF-8 text: byte {byte} is the first that is not",
+            args.file.display()
+        ))
     })
 }
 

@@ -11,11 +11,8 @@ use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupts;
 use crate::parameters::Parameters;
-use crate::session::{self, Session};
+use crate::session::{self, Ctx, Session};
 use crate::{chat, model_file, output, terminal};
-
-/// The model that runs when none is named.
-const DEFAULT_MODEL: &str = "smollm2:135m";
 
 /// What was asked for, checked.
 #[derive(Debug, PartialEq)]
@@ -45,16 +42,18 @@ struct Timings {
 pub(crate) fn run(args: RunArgs, environment: &Environment, interrupts: &Interrupts) -> Outcome {
     let plan = plan(&args, model_file::is_name, terminal::is_interactive(), piped)?;
     let parameters = Parameters::new(&args.parameters);
-    let options = session::Options { ctx: args.engine.ctx, threads: args.engine.threads, sequences: 1 };
+    let options = session::Options::one_sequence(Ctx::of_flag(args.engine.ctx), args.engine.threads);
     let session = Session::open(&plan.model, &options, environment)?;
     let raw = args.raw || session.has_no_template();
     if raw && !args.raw {
         output::note("note: this model has no chat template: the prompt goes in as it is (--raw)");
     }
-    let conversation = Conversation { system: args.system, ..Conversation::default() };
+    let conversation = Conversation::new(args.system);
     match plan.prompt {
         Some(prompt) => once(&session, conversation, &prompt, &parameters, Style { raw, json: args.json }),
-        None => chat::run(&session, conversation, parameters, chat::Surroundings { raw, environment, interrupts }),
+        None => {
+            chat::run(&session, conversation, parameters, chat::Surroundings { raw, environment, interrupts })
+        }
     }
 }
 
@@ -73,7 +72,7 @@ fn once(
     style: Style,
 ) -> Outcome {
     let tokens = if style.raw {
-        let tokens = session.tokenizer.encode_prompt(prompt);
+        let tokens = session.raw_prompt(prompt);
         if tokens.len() > session.prompt_room() {
             return Err(too_long(tokens.len(), session.prompt_room()));
         }
@@ -83,7 +82,9 @@ fn once(
         conversation.prompt(session.prompt_room(), |messages| session.render(messages))?.tokens
     };
     if tokens.is_empty() {
-        return Err(Failure::usage("the prompt is empty: give a text as in kun run \"Why is the sea salty?\""));
+        return Err(Failure::usage(
+            "the prompt is empty: give a text as in kun run \"Why is the sea salty?\"",
+        ));
     }
     let on_text = |piece: &str| if style.json { Ok(()) } else { output::write(piece) };
     let answer = answer::generate(session, tokens, parameters, on_text, || false)?;
@@ -95,7 +96,7 @@ fn once(
             text: &text,
             prompt_tokens: finished.prompt_tokens,
             completion_tokens: finished.completion_tokens,
-            finish_reason: answer::reason_word(finished.reason),
+            finish_reason: answer::reason_word(&finished.reason),
             timings: Timings {
                 load_s: session.load_time.as_secs_f64(),
                 prompt_tokens_per_second: answer::prompt_speed(&finished),
@@ -148,12 +149,14 @@ fn plan(
         (None, false) => piped(true)?,
     };
     if prompt.as_ref().is_some_and(|p| p.trim().is_empty()) {
-        return Err(Failure::usage("the prompt is empty: give a text as in kun run \"Why is the sea salty?\""));
+        return Err(Failure::usage(
+            "the prompt is empty: give a text as in kun run \"Why is the sea salty?\"",
+        ));
     }
     if prompt.is_none() && args.json {
         return Err(Failure::usage("--json needs a prompt: give one, or send it through a pipe"));
     }
-    Ok(Plan { model: model.cloned().unwrap_or_else(|| DEFAULT_MODEL.into()), prompt })
+    Ok(Plan { model: model.cloned().unwrap_or_else(model_file::default_name), prompt })
 }
 
 #[cfg(test)]
@@ -173,7 +176,8 @@ mod tests {
 
     #[test]
     fn words_are_model_and_prompt() {
-        let default = DEFAULT_MODEL;
+        let default = model_file::default_name();
+        let default = default.to_str().expect("UTF-8");
         for (line, model, prompt) in [
             (&["Why?"][..], default, Some("Why?")),
             (&["known"], "known", None),

@@ -17,10 +17,11 @@ pub(crate) fn run(args: &TemplateArgs, environment: &Environment) -> Outcome {
     let mut source = None;
     if let Some(model) = &args.model {
         let gguf = model_file::open(model, environment)?;
-        for (name, token) in model_file::marker_tokens(&gguf)? {
+        for (name, token) in model_file::marker_tokens(&model_file::tokenizer(&gguf)?) {
             variables.insert(name.to_owned(), token.into());
         }
-        source = model_file::template_source(&gguf).map(|s| (model.to_string_lossy().into_owned(), s));
+        source =
+            model_file::template_source(&gguf).map(|s| (model.to_string_lossy().into_owned(), s.to_owned()));
     }
     if let Some(file) = &args.template {
         source = Some((file.display().to_string(), read_text(file)?));
@@ -28,8 +29,10 @@ pub(crate) fn run(args: &TemplateArgs, environment: &Environment) -> Outcome {
     let Some((name, source)) = source else {
         return Err(Failure::model("this model has no chat template\ngive one with --template FILE.jinja"));
     };
-    let template = ChatTemplate::parse(&source).map_err(|e| Failure::model(format!("{name}: {e}")))?;
-    let prompt = template.render(&Value::Object(variables)).map_err(|e| Failure::model(format!("{name}: {e}")))?;
+    let template = ChatTemplate::new(&source).map_err(|e| Failure::model(format!("{name}: {e}")))?;
+    let prompt = template
+        .render(&Value::Object(variables), &model_file::template_limits())
+        .map_err(|e| Failure::model(format!("{name}: {e}")))?;
     output::write(prompt)
 }
 

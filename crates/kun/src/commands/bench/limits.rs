@@ -23,7 +23,8 @@ impl Limits {
 
     /// The most tokens per second that a test could do.
     pub(super) fn of(&self, work: Work) -> f64 {
-        let tokens_by_arithmetic = |parameters: u64| self.machine.int8_ops_per_second / (2.0 * parameters as f64);
+        let tokens_by_arithmetic =
+            |parameters: u64| self.machine.int8_ops_per_second / (2.0 * parameters as f64);
         match work {
             // Of a prompt, only the last token goes through the output matrix.
             Work::Prompt { .. } => tokens_by_arithmetic(self.traffic.layer_parameters),
@@ -31,14 +32,17 @@ impl Limits {
                 let kv_bytes = sequences * self.kv_bytes(depth + GENERATED / 2);
                 let step_bytes = self.traffic.bytes as f64 + kv_bytes as f64;
                 let by_reading = sequences as f64 * self.machine.read_bytes_per_second / step_bytes;
-                by_reading.min(tokens_by_arithmetic(self.traffic.layer_parameters + self.traffic.output_parameters))
+                by_reading
+                    .min(tokens_by_arithmetic(self.traffic.layer_parameters + self.traffic.output_parameters))
             }
         }
     }
 
     /// Bytes of keys and values that a token's attention reads at a depth: f16, and no more than the window.
     fn kv_bytes(&self, depth: usize) -> usize {
-        let of_layer = |l: &engine::model::KvLayer| 2 * 2 * l.heads * l.head_dim * l.window.map_or(depth, |w| w.min(depth));
+        let of_layer = |l: &engine::model::KvLayer| {
+            2 * 2 * l.heads * l.head_dim * l.window.map_or(depth, |w| w.min(depth))
+        };
         self.shape.kv_layers.iter().map(of_layer).sum()
     }
 }
@@ -52,7 +56,11 @@ mod tests {
     fn limits() -> Limits {
         Limits {
             machine: Machine { read_bytes_per_second: 1e9, int8_ops_per_second: 1e10 },
-            traffic: WeightTraffic { bytes: 1_000_000, layer_parameters: 1_000_000, output_parameters: 250_000 },
+            traffic: WeightTraffic {
+                bytes: 1_000_000,
+                layer_parameters: 1_000_000,
+                output_parameters: 250_000,
+            },
             shape: Shape {
                 vocabulary: 10,
                 context_length: 8192,
@@ -78,7 +86,10 @@ mod tests {
 
     #[test]
     fn many_sequences_are_bounded_by_arithmetic_again() {
-        assert_eq!(limits().of(Work::Generation { depth: 1, sequences: 100_000 }), 4000.0_f64.min(1e9 / 512.0 / 130.0));
+        assert_eq!(
+            limits().of(Work::Generation { depth: 1, sequences: 100_000 }),
+            4000.0_f64.min(1e9 / 512.0 / 130.0)
+        );
         let four = limits().of(Work::Generation { depth: 1, sequences: 4 });
         let one = limits().of(Work::Generation { depth: 1, sequences: 1 });
         assert!(four > 3.0 * one && four < 4.0 * one, "{one} {four}");

@@ -14,6 +14,8 @@ use crate::download;
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 
+/// What names of models on the hub begin with.
+const HUB_PREFIX: &str = "hf:";
 /// The metadata key of the chat template.
 const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
@@ -23,15 +25,16 @@ pub(crate) fn default_name() -> OsString {
 }
 
 /// Does this word name a model rather than being a prompt? It does if it is a name of the catalogue, begins
-/// with `hf:` or ends in `.gguf` and has no blanks.
+/// with `hf:` or ends in `.gguf`; a text with blanks only if there is such a file.
 pub(crate) fn is_name(word: &OsStr) -> bool {
     let Some(text) = word.to_str() else {
         // No text to answer, so it can only be a path.
         return true;
     };
-    let is_path =
-        text.to_ascii_lowercase().ends_with(".gguf") && (!text.contains(' ') || Path::new(text).is_file());
-    Catalogue::builtin().find(text).is_some() || (text.starts_with("hf:") && !text.contains(' ')) || is_path
+    let is_one_word = !text.contains(char::is_whitespace);
+    Catalogue::builtin().find(text).is_some()
+        || (text.starts_with(HUB_PREFIX) && is_one_word)
+        || (ends_in_gguf(text) && (is_one_word || Path::new(text).is_file()))
 }
 
 /// Opens a model file, which is fetched first if it has a name and is not here yet.
@@ -41,19 +44,25 @@ pub(crate) fn open(model: &OsStr, environment: &Environment) -> Outcome<Gguf> {
 }
 
 fn locate(model: &OsStr, environment: &Environment) -> Outcome<PathBuf> {
-    let Some(name) = model.to_str() else {
-        return Ok(PathBuf::from(model));
+    let name = match model.to_str() {
+        Some(name) if !is_path(name) => name,
+        // What is wrong with a path, opening it tells. It needs no store.
+        _ => return Ok(PathBuf::from(model)),
     };
-    let store = match environment.home() {
-        Ok(home) => Store::new(home),
-        // A path needs no store; a name does, and then this is what is missing.
-        Err(_) if Path::new(name).exists() => return Ok(PathBuf::from(name)),
-        Err(failure) => return Err(failure),
-    };
+    let store = Store::new(environment.home()?);
     match store.resolve(name)? {
         Some(path) => Ok(path),
         None => download::pull(&store, name, environment),
     }
+}
+
+fn is_path(name: &str) -> bool {
+    let is_name = name.starts_with(HUB_PREFIX) || Catalogue::builtin().find(name).is_some();
+    !is_name && (ends_in_gguf(name) || name.contains('/') || Path::new(name).exists())
+}
+
+fn ends_in_gguf(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".gguf")
 }
 
 /// The vocabulary of a file.

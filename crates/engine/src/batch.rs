@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::limits::Limits;
 use crate::request::TokenId;
 
 /// Tokens in a page of the KV cache.
@@ -50,6 +51,15 @@ pub enum LogitsWanted {
 }
 
 impl Batch {
+    /// An empty batch that holds any that these limits allow without allocating.
+    pub fn with_room_for(limits: &Limits) -> Self {
+        Batch {
+            tokens: Vec::with_capacity(limits.batch_tokens),
+            spans: Vec::with_capacity(limits.sequences_max),
+            pages: Vec::with_capacity(limits.kv_pages),
+        }
+    }
+
     /// How many rows of logits the pass gives.
     pub fn logit_rows(&self) -> usize {
         self.spans.iter().map(Span::logit_rows).sum()

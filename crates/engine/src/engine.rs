@@ -126,3 +126,14 @@ impl Drop for Shared {
         }
     }
 }
+
+// A sequence needs its ends of the channels, so the scheduler's simulation is run here, in a whole engine.
+#[cfg(test)]
+#[path = "../tests/engine/mock.rs"]
+#[allow(dead_code, reason = "some of it serves only the tests outside")]
+mod mock;
+#[cfg(test)]
+#[path = "../tests/engine/oracle.rs"]
+mod oracle;
+#[cfg(test)]
+mod simulation;

@@ -8,13 +8,17 @@
 pub mod batch;
 pub mod engine;
 pub mod kv;
+pub mod layers;
 pub mod limits;
+pub mod load;
 pub mod model;
+pub mod models;
 pub mod pages;
 pub mod request;
 pub mod sampler;
 mod scheduler;
 
-// The mock model of the tests is written against this crate's public name, inside the crate as well.
+// The mock model serves the tests in this crate and those outside, so it needs a name of the crate that holds in
+// both (`engine` alone would be the module here).
 #[cfg(test)]
-extern crate self as engine;
+extern crate self as kun_engine;

@@ -193,3 +193,6 @@ fn nucleus(sorted: &[Candidate], peak: f32, wanted: f64) -> Option<usize> {
         })
         .map(|last| last + 1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,7 @@ impl Scheduler {
         let preempted = self.grow();
         for single in [true, false] {
             for index in 0..self.running.len() {
-                if (self.running[index].remaining() == 1) == single {
+                if self.running[index].needs_single_token() == single {
                     self.give(index, &mut budget, batch, now);
                 }
             }
@@ -148,8 +148,7 @@ impl Scheduler {
             if next.pages_missing() + room_to_grow > self.pages.free() {
                 return;
             }
-            let rest = next.request.max_tokens.min(self.limits.context_tokens - next.prompt_tokens);
-            next.tokens.reserve_exact(next.prompt_tokens + rest - next.tokens.len());
+            next.reserve(self.limits.context_tokens);
             let taken = next.take_pages(&mut self.pages);
             assert!(taken, "as many pages are free");
             next.queue_place = None;

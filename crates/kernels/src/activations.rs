@@ -1,7 +1,7 @@
 //! Activations: the right-hand side of a matrix product, quantised to int8 in groups of 32.
 //!
 //! ```text
-//! tokens in blocks of up to TOKENS_MAX; a block of M tokens is a run of groups:
+//! tokens in blocks of TOKENS_MAX, the rest in smaller powers of two; a block of M tokens is a run of groups:
 //!   codes:  { 8 quads x [M][4] signed bytes | scales: M f32 } for each group of 32 k
 //!   wide:   { 8 quads x [M][k0, k2, k1, k3] i16 }            where 8-bit weights need it
 //!   sums:   { [halves][M] }                                  one array for each kind in `SUM_KINDS`
@@ -17,6 +17,7 @@ use crate::layout::{Codes, Layout, Scales};
 use crate::matrix::GROUP;
 use crate::share::Shared;
 use crate::simd::{Op, Simd};
+use std::ops::Range;
 
 /// A kind of correction that a packed layout needs from the activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,10 +138,6 @@ impl Activations {
         self.columns
     }
 
-    pub(crate) fn needs(&self) -> Needs {
-        self.needs
-    }
-
     /// Tokens in a full block.
     pub(crate) fn block(&self) -> usize {
         self.block
@@ -182,6 +179,20 @@ fn grow<T: Clone + Default>(v: &mut Vec<T>, len: usize) {
     }
 }
 
+/// The block that token `row` of `rows` is in: blocks of `full` tokens, a power of two, and what is left cut
+/// into smaller powers of two, the largest first.
+pub(crate) fn block_at(full: usize, rows: usize, row: usize) -> Range<usize> {
+    let (mut start, mut size) = (row / full * full, full);
+    while start + size > rows {
+        size /= 2;
+        // The token is in this block, or behind it in the smaller ones.
+        if start + size <= row && size > 0 && rows - start >= size {
+            start += size;
+        }
+    }
+    start..start + size
+}
+
 /// Rows of tokens dealt out to threads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Units {
@@ -197,7 +208,7 @@ pub(crate) fn unit_count(cpu: &Cpu, rows: usize) -> Units {
 }
 
 impl Units {
-    pub(crate) fn range(&self, unit: usize) -> std::ops::Range<usize> {
+    pub(crate) fn range(&self, unit: usize) -> Range<usize> {
         unit * self.each..((unit + 1) * self.each).min(self.rows)
     }
 }
@@ -244,8 +255,9 @@ impl Writer<'_> {
 
     #[inline(always)]
     fn put_group<S: Simd>(&self, s: S, row: usize, group: usize, x: &[f32]) {
-        let (groups, first_token) = (self.columns / GROUP, row / self.block * self.block);
-        let tokens = self.block.min(self.rows - first_token);
+        let groups = self.columns / GROUP;
+        let Range { start: first_token, end } = block_at(self.block, self.rows, row);
+        let tokens = end - first_token;
         let (token, mut codes) = (row - first_token, [0i8; GROUP]);
         // Groups before this one in token-groups: those of the blocks before, then those of this block.
         let before = first_token * groups + group * tokens;
@@ -330,5 +342,26 @@ impl Op for PutGroups<'_, '_> {
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
         self.to.put_groups(s, self.row, self.first, self.x);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_powers_of_two_and_cover_every_token_once() {
+        for full in [1, 4, 8] {
+            for rows in 0..40 {
+                let mut row = 0;
+                while row < rows {
+                    let block = block_at(full, rows, row);
+                    assert!(block.start == row && block.len().is_power_of_two() && block.len() <= full);
+                    assert!(block.clone().all(|r| block_at(full, rows, r) == block), "{full} {rows} {block:?}");
+                    row = block.end;
+                }
+                assert_eq!(row, rows);
+            }
+        }
     }
 }

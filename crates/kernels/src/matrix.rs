@@ -18,7 +18,7 @@ use crate::share::Shared;
 use crate::simd::LANES;
 
 /// Values of k whose codes lie together.
-pub(crate) const GROUP: usize = 32;
+pub const GROUP: usize = 32;
 /// Values of k in a block of 256 with common scales.
 const SUPER: usize = 256;
 

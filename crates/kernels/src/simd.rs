@@ -69,8 +69,6 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     fn round(self, a: Self::F) -> Self::I;
     /// 2^n for integers n in -127..=128 (0 at -127, infinity at 128).
     fn exp2i(self, n: Self::I) -> Self::F;
-    /// Keeps the first `n` lanes and puts `other` into the rest.
-    fn keep_first(self, a: Self::F, n: usize, other: f32) -> Self::F;
 
     fn to_float(self, a: Self::I) -> Self::F;
     fn splat_i32(self, x: i32) -> Self::I;

@@ -23,7 +23,7 @@ pub(super) struct Engine {
     model: Box<dyn Model>,
     kv: KvCache,
     sampler: Sampler,
-    batch: Batch,
+    pub(super) batch: Batch,
     logits: Vec<f32>, // [batch.logit_rows(), vocabulary]
     /// Sequences whose last chunk is sent once the counters show that they have ended.
     ended: Vec<Sequence>,
@@ -38,7 +38,7 @@ impl Engine {
             scheduler: Scheduler::new(limits, limits.prompt_logit_rows(shape)),
             kv: KvCache::new(shape, limits.kv_pages),
             sampler: Sampler::new(),
-            batch: Batch::default(),
+            batch: Batch::with_room_for(&limits),
             logits: Vec::new(),
             ended: Vec::with_capacity(limits.sequences_max),
             model,
@@ -189,8 +189,9 @@ impl Engine {
     }
 }
 
-/// The text that `panic!` and the assertions leave.
+/// The first line of the text that `panic!` and the assertions leave.
 fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.and_then(|text| text.lines().next()).unwrap_or("without a message")
 }

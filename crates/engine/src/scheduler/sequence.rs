@@ -66,6 +66,12 @@ impl Sequence {
         self.tokens.len() - self.computed
     }
 
+    /// Whether one token is all that it waits for. (A prompt's log-probabilities share another budget, which goes
+    /// strictly by age.)
+    pub(crate) fn needs_single_token(&self) -> bool {
+        self.remaining() == 1 && !self.wants_prompt_rows()
+    }
+
     /// How many tokens of the answer there are, the stop token included.
     pub(crate) fn completion_tokens(&self) -> usize {
         self.tokens.len() - self.prompt_tokens
@@ -74,6 +80,14 @@ impl Sequence {
     /// How many pages are missing for all of its tokens.
     pub(crate) fn pages_missing(&self) -> usize {
         self.tokens.len().div_ceil(PAGE_TOKENS).saturating_sub(self.pages.len())
+    }
+
+    /// Makes room for all tokens and pages that it can come to have, so that no step has to.
+    pub(crate) fn reserve(&mut self, context_tokens: usize) {
+        let rest = self.request.max_tokens.min(context_tokens - self.prompt_tokens);
+        let tokens_max = self.prompt_tokens + rest;
+        self.tokens.reserve_exact(tokens_max - self.tokens.len());
+        self.pages.reserve_exact(tokens_max.div_ceil(PAGE_TOKENS));
     }
 
     /// Takes the missing pages, or none at all if there are not enough.

@@ -4,7 +4,7 @@
 //! whole numbers and exact; the groups are added in the order of k:
 //! `y += (sum * scale - min * sum of the activations) * scale of the activations`.
 
-use crate::activations::{Activations, RECORD, is_8bit, sum_kind};
+use crate::activations::{Activations, RECORD, block_at, is_8bit, sum_kind};
 use crate::codes::{Bits2, Bits3, Bits4, Bits5, Bits6, Bits8, TableIq4, TableMxfp4};
 use crate::formats::{Float, Packing};
 use crate::layout::{Codes, Layout, MXFP4_VALUES, Scales};
@@ -119,26 +119,18 @@ impl Tile<'_> {
         let rows = (self.weights.rows() - self.tile * LANES).min(LANES);
         let mut token = self.tokens.start;
         while token < self.tokens.end {
-            let tokens = self.x.block().min(self.x.rows() - token);
+            let tokens = block_at(self.x.block(), self.x.rows(), token).len();
             assert!(token + tokens <= self.tokens.end, "a run of tokens ends with a block");
             let start = self.out.wrapping_add((token - self.tokens.start) * self.stride);
             let out = Out { start, stride: self.stride, rows, write: self.write };
             let kernel = kernel(token);
             // SAFETY: `kernel` points at the parts of this tile and this block.
             unsafe {
-                match tokens {
-                    1 => kernel.compute::<S, 1>(s, out),
-                    2 => kernel.compute::<S, 2>(s, out),
-                    3 => kernel.compute::<S, 3>(s, out),
-                    4 => kernel.compute::<S, 4>(s, out),
-                    // Not compiled for the instruction sets that have no such blocks.
-                    _ => {
-                        if S::TOKENS_MAX > 4 {
-                            more_than_4(s, &kernel, tokens, out);
-                        } else {
-                            unreachable!("blocks of {tokens} tokens");
-                        }
-                    }
+                if tokens == 1 {
+                    kernel.compute::<S, 1>(s, out);
+                } else if S::TOKENS_MAX > 1 {
+                    // Compiled only for the instruction sets that have such blocks.
+                    several(s, &kernel, tokens, out);
                 }
             }
             token += tokens;
@@ -147,16 +139,23 @@ impl Tile<'_> {
 }
 
 #[inline(always)]
-unsafe fn more_than_4<S: Simd, K: Kernel>(s: S, kernel: &K, tokens: usize, out: Out) {
+unsafe fn several<S: Simd, K: Kernel>(s: S, kernel: &K, tokens: usize, out: Out) {
     // SAFETY: the caller's.
     unsafe {
         match tokens {
-            5 => kernel.compute::<S, 5>(s, out),
-            6 => kernel.compute::<S, 6>(s, out),
-            7 => kernel.compute::<S, 7>(s, out),
-            8 => kernel.compute::<S, 8>(s, out),
+            2 => kernel.compute::<S, 2>(s, out),
+            4 => kernel.compute::<S, 4>(s, out),
+            8 if S::TOKENS_MAX > 4 => eight(s, kernel, out),
             tokens => unreachable!("no instruction set has blocks of {tokens} tokens"),
         }
+    }
+}
+
+#[inline(always)]
+unsafe fn eight<S: Simd, K: Kernel>(s: S, kernel: &K, out: Out) {
+    if S::TOKENS_MAX > 4 {
+        // SAFETY: the caller's.
+        unsafe { kernel.compute::<S, 8>(s, out) }
     }
 }
 

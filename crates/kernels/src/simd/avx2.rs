@@ -299,17 +299,6 @@ unsafe impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn keep_first(self, a: F2, n: usize, other: f32) -> F2 {
-        // SAFETY: see the impl.
-        unsafe {
-            let (n, other) = (_mm256_set1_epi32(n as i32), _mm256_set1_ps(other));
-            let low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            let high = _mm256_add_epi32(low, _mm256_set1_epi32(8));
-            let keep = |a, lanes| _mm256_blendv_ps(other, a, _mm256_castsi256_ps(_mm256_cmpgt_epi32(n, lanes)));
-            F2(keep(a.0, low), keep(a.1, high))
-        }
-    }
-    #[inline(always)]
     fn to_float(self, a: I2) -> F2 {
         // SAFETY: see the impl.
         unsafe { both!(_mm256_cvtepi32_ps, a) }

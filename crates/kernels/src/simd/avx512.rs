@@ -154,14 +154,6 @@ unsafe impl Simd for Avx512 {
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(n, _mm512_set1_epi32(127)))) }
     }
     #[inline(always)]
-    fn keep_first(self, a: __m512, n: usize, other: f32) -> __m512 {
-        // SAFETY: see the impl.
-        unsafe {
-            let first = ((1u32 << n.min(16)) - 1) as __mmask16;
-            _mm512_mask_blend_ps(first, _mm512_set1_ps(other), a)
-        }
-    }
-    #[inline(always)]
     fn to_float(self, a: __m512i) -> __m512 {
         // SAFETY: see the impl.
         unsafe { _mm512_cvtepi32_ps(a) }

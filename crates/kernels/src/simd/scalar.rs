@@ -37,7 +37,7 @@ unsafe impl Simd for Scalar {
     type I = [i32; 16];
     type B = [u8; 64];
 
-    const TOKENS_MAX: usize = 4;
+    const TOKENS_MAX: usize = 1;
     const QUERIES_MAX: usize = 4;
     const WIDE_8BIT: bool = false;
 
@@ -104,9 +104,6 @@ unsafe impl Simd for Scalar {
     }
     fn exp2i(self, n: Self::I) -> Self::F {
         n.map(|n| f32::from_bits(((n + 127) as u32) << 23))
-    }
-    fn keep_first(self, a: Self::F, n: usize, other: f32) -> Self::F {
-        from_fn(|i| if i < n { a[i] } else { other })
     }
     fn to_float(self, a: Self::I) -> Self::F {
         a.map(|a| a as f32)

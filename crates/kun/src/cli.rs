@@ -41,9 +41,11 @@ pub(crate) enum Command {
     Bench(BenchArgs),
 }
 
-/// With one argument it is the prompt, unless it is a name from `kun models`, begins with `hf:` or ends in
-/// `.gguf`; with two, the first is the model. A prompt from a pipe is added below the prompt given.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+One argument is the prompt, unless it is a name from `kun models`, begins with hf: or ends in .gguf; of two, \
+the first is the model. Text from a pipe is the prompt, or stands below the one given. Without either it is a \
+chat; /help lists its commands. A model of the catalogue may have its own temperature, top-k and top-p.")]
 pub(crate) struct RunArgs {
     /// Model, prompt, or both in this order [without a prompt: chat, or read it from a pipe]
     #[arg(value_names = ["MODEL", "PROMPT"], num_args = 0..=2)]

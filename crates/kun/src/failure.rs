@@ -120,7 +120,10 @@ impl From<VocabularyError> for Failure {
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
-        Failure::model(error.to_string())
+        match error {
+            LoadError::File(error) => error.into(),
+            other => Failure::model(other.to_string()),
+        }
     }
 }
 

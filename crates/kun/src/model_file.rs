@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use text::template::{ChatTemplate, TemplateLimits};
 use text::tokenizer::Tokenizer;
-use weights::catalogue::Catalogue;
+use weights::catalogue::{Catalogue, PromptDefaults};
 use weights::gguf::Gguf;
 use weights::store::Store;
 
@@ -22,6 +22,12 @@ const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 /// The model that runs when none is named.
 pub(crate) fn default_name() -> OsString {
     Catalogue::builtin().default_model().name.clone().into()
+}
+
+/// What the catalogue says of prompting this model; nothing for one that it doesn't know.
+pub(crate) fn prompt_defaults(model: &OsStr) -> PromptDefaults {
+    let catalogue = Catalogue::builtin();
+    model.to_str().and_then(|name| catalogue.find(name)).map(|known| known.prompt.clone()).unwrap_or_default()
 }
 
 /// Does this word name a model rather than being a prompt? It does if it is a name of the catalogue, begins

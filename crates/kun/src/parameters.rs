@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 use std::str::FromStr;
 
 use engine::request::Sampling;
+use weights::catalogue::PromptDefaults;
 
 use crate::cli::ParameterFlags;
 
@@ -40,13 +41,14 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// The defaults, changed by the flags that were given.
-    pub(crate) fn new(flags: &ParameterFlags) -> Self {
+    /// The defaults, changed by what suits the model and then by the flags that were given.
+    pub(crate) fn new(flags: &ParameterFlags, model: &PromptDefaults) -> Self {
         let mut parameters = Parameters::default();
         let sampling = &mut parameters.sampling;
-        sampling.temperature = flags.temperature.unwrap_or(sampling.temperature);
-        sampling.top_k = flags.top_k.unwrap_or(sampling.top_k);
-        sampling.top_p = flags.top_p.unwrap_or(sampling.top_p);
+        let model_top_k = model.top_k.map(|k| k as usize);
+        sampling.temperature = flags.temperature.or(model.temperature).unwrap_or(sampling.temperature);
+        sampling.top_k = flags.top_k.or(model_top_k).unwrap_or(sampling.top_k);
+        sampling.top_p = flags.top_p.or(model.top_p).unwrap_or(sampling.top_p);
         sampling.min_p = flags.min_p.unwrap_or(sampling.min_p);
         sampling.repeat_penalty = flags.repeat_penalty.unwrap_or(sampling.repeat_penalty);
         parameters.seed = flags.seed;
@@ -184,10 +186,18 @@ mod tests {
     }
 
     #[test]
+    fn a_flag_goes_before_what_suits_the_model_and_that_before_the_default() {
+        let model = PromptDefaults { temperature: Some(0.2), top_p: Some(0.9), ..Default::default() };
+        let flags = ParameterFlags { temperature: Some(1.5), ..Default::default() };
+        let sampling = Parameters::new(&flags, &model).sampling();
+        assert_eq!((sampling.temperature, sampling.top_p, sampling.top_k), (1.5, 0.9, 40));
+    }
+
+    #[test]
     fn a_seed_that_was_given_is_used_and_otherwise_each_answer_has_its_own() {
         let drawn = Parameters::default();
         assert_ne!(drawn.sampling().seed, drawn.sampling().seed);
-        let given = Parameters::new(&ParameterFlags { seed: Some(7), ..Default::default() });
-        assert_eq!(given.sampling().seed, 7);
+        let flags = ParameterFlags { seed: Some(7), ..Default::default() };
+        assert_eq!(Parameters::new(&flags, &PromptDefaults::default()).sampling().seed, 7);
     }
 }

@@ -105,8 +105,7 @@ impl Session {
         let kv_tokens = ctx.max(options.kv_tokens);
         check_memory(&gguf, &name, ctx, kv_tokens)?;
         let bar = terminal::step_bar("loading", 100);
-        let loaded =
-            engine::load::load(&gguf, Arc::clone(&cpu), &mut |done| bar.set_position((100.0 * done) as u64));
+        let loaded = engine::load::load(&gguf, &cpu, &mut |done| bar.set_position((100.0 * done) as u64));
         bar.finish_and_clear();
         let model = loaded?;
         let shape = model.shape().clone();

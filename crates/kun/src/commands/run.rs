@@ -41,14 +41,15 @@ struct Timings {
 
 pub(crate) fn run(args: RunArgs, environment: &Environment, interrupts: &Interrupts) -> Outcome {
     let plan = plan(&args, model_file::is_name, terminal::is_interactive(), piped)?;
-    let parameters = Parameters::new(&args.parameters);
+    let defaults = model_file::prompt_defaults(&plan.model);
+    let parameters = Parameters::new(&args.parameters, &defaults);
     let options = session::Options::one_sequence(Ctx::of_flag(args.engine.ctx), args.engine.threads);
     let session = Session::open(&plan.model, &options, environment)?;
-    let raw = args.raw || session.has_no_template();
+    let raw = args.raw || defaults.raw || session.has_no_template();
     if raw && !args.raw {
-        output::note("note: this model has no chat template: the prompt goes in as it is (--raw)");
+        output::note("note: this model has no chat template: it continues the prompt as it is (--raw)");
     }
-    let conversation = Conversation::new(args.system);
+    let conversation = Conversation::new(args.system.or(defaults.system));
     match plan.prompt {
         Some(prompt) => once(&session, conversation, &prompt, &parameters, Style { raw, json: args.json }),
         None => {

@@ -1,5 +1,11 @@
 //! One step's work, as the model sees it: spans of tokens of several sequences, prefill and decode alike.
+//!
+//! Everything lies in three flat vectors that are reused from step to step, so that building a batch allocates
+//! nothing. Invariant: the spans cover `tokens` and `pages` in order, without a gap.
 
+use std::ops::Range;
+
+use crate::limits::Limits;
 use crate::request::TokenId;
 
 /// Tokens in a page of the KV cache.
@@ -15,17 +21,20 @@ pub struct Batch {
     pub tokens: Vec<TokenId>,
     /// The spans, in the order of their tokens.
     pub spans: Vec<Span>,
+    /// The pages of all spans, one span after the other.
+    pub pages: Vec<PageId>,
 }
 
 /// Consecutive tokens of one sequence.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// Position of the span's first token in its sequence; all before it is in the KV cache.
     pub start: usize,
     /// How many tokens of `Batch::tokens` are this span's.
     pub len: usize,
-    /// The sequence's pages, enough for `start + len` tokens.
-    pub pages: Vec<PageId>,
+    /// Where in `Batch::pages` the sequence's pages are: exactly enough for `start + len` tokens, from the
+    /// sequence's first token on.
+    pub pages: Range<usize>,
     /// For which of the span's tokens the logits are wanted.
     pub logits: LogitsWanted,
 }
@@ -42,15 +51,61 @@ pub enum LogitsWanted {
 }
 
 impl Batch {
+    /// An empty batch that holds any that these limits allow without allocating.
+    pub fn with_room_for(limits: &Limits) -> Self {
+        Batch {
+            tokens: Vec::with_capacity(limits.batch_tokens),
+            spans: Vec::with_capacity(limits.sequences_max),
+            pages: Vec::with_capacity(limits.kv_pages),
+        }
+    }
+
     /// How many rows of logits the pass gives.
     pub fn logit_rows(&self) -> usize {
-        self.spans
-            .iter()
-            .map(|s| match s.logits {
-                LogitsWanted::None => 0,
-                LogitsWanted::Last => 1,
-                LogitsWanted::All => s.len,
-            })
-            .sum()
+        self.spans.iter().map(Span::logit_rows).sum()
+    }
+
+    /// The pages of the span's sequence: position `p` is in page `p / PAGE_TOKENS` of them.
+    pub fn pages(&self, span: &Span) -> &[PageId] {
+        &self.pages[span.pages.clone()]
+    }
+
+    /// Whether there is nothing to compute.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Empties the batch and keeps its memory.
+    pub fn clear(&mut self) {
+        self.tokens.clear();
+        self.spans.clear();
+        self.pages.clear();
+    }
+
+    /// Adds a span: `tokens` stand from position `start` on in a sequence whose pages are `pages` (those that
+    /// the span's tokens don't reach yet are left out).
+    ///
+    /// # Panics
+    /// If the span is empty or its pages don't reach its last token.
+    pub fn push(&mut self, tokens: &[TokenId], start: usize, pages: &[PageId], logits: LogitsWanted) {
+        let pages_needed = (start + tokens.len()).div_ceil(PAGE_TOKENS);
+        assert!(!tokens.is_empty(), "a span has at least one token");
+        assert!(pages_needed <= pages.len(), "a span's pages reach its last token");
+        let pages_start = self.pages.len();
+        self.tokens.extend_from_slice(tokens);
+        self.pages.extend_from_slice(&pages[..pages_needed]);
+        let pages = pages_start..self.pages.len();
+        self.spans.push(Span { start, len: tokens.len(), pages, logits });
+    }
+}
+
+impl Span {
+    /// How many rows of logits this span gives.
+    pub fn logit_rows(&self) -> usize {
+        match self.logits {
+            LogitsWanted::None => 0,
+            LogitsWanted::Last => 1,
+            LogitsWanted::All => self.len,
+        }
     }
 }

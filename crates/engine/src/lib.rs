@@ -6,6 +6,19 @@
 #![forbid(unsafe_code)]
 
 pub mod batch;
+pub mod engine;
 pub mod kv;
+pub mod layers;
+pub mod limits;
+pub mod load;
 pub mod model;
+pub mod models;
+pub mod pages;
 pub mod request;
+pub mod sampler;
+mod scheduler;
+
+// The mock model serves the tests in this crate and those outside, so it needs a name of the crate that holds in
+// both (`engine` alone would be the module here).
+#[cfg(test)]
+extern crate self as kun_engine;

@@ -9,7 +9,8 @@ pub trait Model: Send {
     fn shape(&self) -> &Shape;
 
     /// Runs one pass over `batch`, writes its keys and values to `kv` and its logits to `logits`, row after
-    /// row in the order of the spans: `[batch.logit_rows(), vocabulary]`.
+    /// row in the order of the spans: `[batch.logit_rows(), vocabulary]`. `logits` comes with whatever the last pass
+    /// left in it and is resized here; it keeps its memory.
     ///
     /// A row of logits depends on its sequence's tokens alone, to the last bit: not on what else is in the
     /// batch, not on how the prompt was cut, not on the number of threads.

@@ -12,7 +12,7 @@ pub struct Request {
     pub prompt: Vec<TokenId>,
     /// How the next token is chosen.
     pub sampling: Sampling,
-    /// The most tokens to generate. 0 only evaluates the prompt.
+    /// The most tokens to generate; the end of the context may come first. 0 only evaluates the prompt.
     pub max_tokens: usize,
     /// Tokens that end the answer (end of turn, end of text). They count as generated and are not sent on.
     pub stop_tokens: Vec<TokenId>,
@@ -33,9 +33,9 @@ pub struct Sampling {
     pub top_p: f32,
     /// Drop tokens below this fraction of the most probable one's probability; 0 keeps all.
     pub min_p: f32,
-    /// Divide (positive) or multiply (negative) the logits of tokens seen in the window; 1 is off.
+    /// Divide the positive and multiply the negative logits of tokens seen in the window; 1 is off.
     pub repeat_penalty: f32,
-    /// How many of the last tokens, prompt included, the penalty looks at.
+    /// How many of the last tokens, prompt included, the penalty looks at; 0 is off.
     pub repeat_window: usize,
     /// The same seed gives the same tokens.
     pub seed: u64,
@@ -88,19 +88,21 @@ pub struct Finished {
     pub completion_tokens: usize,
     /// From submission to the first step with this request.
     pub queued: Duration,
-    /// From the first step to the first token.
+    /// From the first step to the first token, or to the end if there is none.
     pub prompt: Duration,
     /// From the first token to the last.
     pub generation: Duration,
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FinishReason {
     /// A stop token.
     Stop,
     /// `max_tokens` or the context is used up.
     Length,
-    /// The engine shuts down.
+    /// The client cancelled it or the engine shuts down.
     Cancelled,
+    /// The engine could not go on with this request: the model panicked or gave logits that are no numbers.
+    Error(String),
 }

@@ -4,6 +4,25 @@
 //! Source of the block layouts: the GGML tensor types as written down in the GGUF specification and the
 //! Python package `gguf`, against which every `decode` is tested byte for byte.
 
+mod iq4_nl;
+mod iq4_xs;
+mod mxfp4;
+// The prefix keeps these modules from hiding the types of the same names.
+mod plain_bf16;
+mod plain_f16;
+mod plain_f32;
+mod q2_k;
+mod q3_k;
+mod q4_0;
+mod q4_1;
+mod q4_k;
+mod q5_0;
+mod q5_1;
+mod q5_k;
+mod q6_k;
+mod q8_0;
+mod unpack;
+
 use crate::layout::Layout;
 
 /// A tensor format: a row of the table.
@@ -35,7 +54,7 @@ pub enum Packing {
     Quantised {
         /// The packed layout that this format goes into.
         layout: &'static Layout,
-        /// Splits one block into its parts.
+        /// Splits one block into its parts. Fields that the layout's scales don't use stay as they were.
         take_apart: fn(block: &[u8], parts: &mut BlockParts),
     },
 }
@@ -51,8 +70,8 @@ pub enum Float {
     Bf16,
 }
 
-/// The parts of one quantised block, in the vocabulary of [`Layout`]: weight k of the block is
-/// `scale(k / group_len) * (value(codes[k])) - min(k / group_len)` (see [`crate::layout::Scales`]).
+/// The parts of one quantised block, in the vocabulary of [`Layout`]: [`Layout::weight`] gives weight k, bit
+/// for bit what `decode` gives.
 #[derive(Debug, Clone)]
 pub struct BlockParts {
     /// One unsigned code a weight, in order of k; the first `block_len` count.
@@ -62,7 +81,8 @@ pub struct BlockParts {
     /// The block's second number, f16 bits: the minimum (`Scales::F16Min`: *added*, as in Q4_1) or the
     /// scale of the minimums (`Scales::SuperMin`: *subtracted*, as in Q4_K).
     pub dmin: u16,
-    /// Integer group scales, two's complement; the first `block_len / group_len` count. E8M0 exponents too.
+    /// Integer group scales, two's complement; the first `block_len / group_len` count. An E8M0 exponent
+    /// stands here as the bits of its unsigned byte.
     pub scales: [i8; 16],
     /// Integer group minimums; as many as `scales`.
     pub mins: [u8; 16],
@@ -75,7 +95,24 @@ impl Default for BlockParts {
 }
 
 /// Every tensor format that this build reads.
-pub static TABLE: &[Format] = &[];
+pub static TABLE: &[Format] = &[
+    &plain_f32::FORMAT,
+    &plain_f16::FORMAT,
+    &plain_bf16::FORMAT,
+    &q4_0::FORMAT,
+    &q4_1::FORMAT,
+    &q5_0::FORMAT,
+    &q5_1::FORMAT,
+    &q8_0::FORMAT,
+    &q2_k::FORMAT,
+    &q3_k::FORMAT,
+    &q4_k::FORMAT,
+    &q5_k::FORMAT,
+    &q6_k::FORMAT,
+    &iq4_nl::FORMAT,
+    &iq4_xs::FORMAT,
+    &mxfp4::FORMAT,
+];
 
 /// The format with this GGUF number, if this build reads it.
 pub fn by_ggml_type(ggml_type: u32) -> Option<Format> {
@@ -98,5 +135,36 @@ pub fn decode_row(format: Format, bytes: &[u8], out: &mut [f32]) {
     );
     for (block, out) in bytes.chunks_exact(format.block_bytes).zip(out.chunks_exact_mut(format.block_len)) {
         (format.decode)(block, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_lead_back_to_their_row() {
+        for &format in TABLE {
+            let by_name = by_name(&format.name.to_lowercase()).expect("every name is found");
+            let by_type = by_ggml_type(format.ggml_type).expect("every number is found");
+            assert!(std::ptr::eq(by_name, format), "the name {} stands twice", format.name);
+            assert!(std::ptr::eq(by_type, format), "the number {} stands twice", format.ggml_type);
+        }
+        assert!(by_name("Q4_2").is_none());
+        assert!(by_ggml_type(4).is_none());
+    }
+
+    #[test]
+    fn blocks_fit_their_parts() {
+        for format in TABLE {
+            let Packing::Quantised { layout, .. } = &format.packing else {
+                assert_eq!(format.block_len, 1, "{}", format.name);
+                continue;
+            };
+            let parts = BlockParts::default();
+            assert!(format.block_len <= parts.codes.len(), "{}", format.name);
+            assert_eq!(format.block_len % layout.group_len, 0, "{}", format.name);
+            assert!(format.block_len / layout.group_len <= parts.scales.len(), "{}", format.name);
+        }
     }
 }

@@ -7,6 +7,28 @@
 //! Invariant: an output element depends on its own row and token alone. The order in which its terms are
 //! added never depends on the batch, the thread count or the instruction set.
 
+mod activations;
 pub mod attention;
+mod buffer;
+mod codes;
+mod cpu;
 pub mod formats;
+mod heads;
+mod isa;
 pub mod layout;
+mod math;
+mod matmul;
+mod matrix;
+mod norm;
+mod pool;
+mod share;
+mod simd;
+
+pub use activations::{Activations, Needs};
+pub use buffer::Buffer;
+pub use cpu::{Cpu, CpuError, CpuOptions, THREADS_MAX};
+pub use heads::{Heads, RopePairs, RopeTable};
+pub use isa::Isa;
+pub use matmul::{Gate, Product, gated, matmul};
+pub use matrix::{GROUP, Matrix};
+pub use norm::RmsNorm;

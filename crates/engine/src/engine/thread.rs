@@ -1,0 +1,197 @@
+//! The engine's thread: drain the inbox, compute a step, hand out what came of it, and again.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Instant;
+
+use super::answer::advance;
+use super::{Counters, Message};
+use crate::batch::Batch;
+use crate::kv::KvCache;
+use crate::limits::Limits;
+use crate::model::Model;
+use crate::request::{Chunk, FinishReason};
+use crate::sampler::Sampler;
+use crate::scheduler::{Scheduler, Sequence};
+
+/// Everything mutable, owned by one thread.
+pub(super) struct Engine {
+    pub(super) scheduler: Scheduler,
+    model: Box<dyn Model>,
+    kv: KvCache,
+    sampler: Sampler,
+    pub(super) batch: Batch,
+    logits: Vec<f32>, // [batch.logit_rows(), vocabulary]
+    /// Sequences whose last chunk is sent once the counters show that they have ended.
+    ended: Vec<Sequence>,
+    limits: Limits,
+    counters: Arc<Counters>,
+}
+
+impl Engine {
+    pub(super) fn new(model: Box<dyn Model>, limits: Limits, counters: Arc<Counters>) -> Self {
+        let shape = model.shape();
+        Engine {
+            scheduler: Scheduler::new(limits, limits.prompt_logit_rows(shape)),
+            kv: KvCache::new(shape, limits.kv_pages),
+            sampler: Sampler::new(),
+            batch: Batch::with_room_for(&limits),
+            logits: Vec::new(),
+            ended: Vec::with_capacity(limits.sequences_max),
+            model,
+            limits,
+            counters,
+        }
+    }
+
+    /// Runs until `stopping` is set or all handles are gone; then cancels what is left.
+    pub(super) fn run(mut self, inbox: &Receiver<Message>, stopping: &AtomicBool) {
+        while self.drain(inbox) && !stopping.load(Relaxed) {
+            self.step();
+        }
+        inbox.try_iter().for_each(|message| self.take(message));
+        self.scheduler.end_where(|_| true, &FinishReason::Cancelled, Instant::now());
+        self.hand_over();
+    }
+
+    /// Takes in what has been submitted; waits for it if there is nothing else to do. False if all handles are gone.
+    fn drain(&mut self, inbox: &Receiver<Message>) -> bool {
+        if self.scheduler.is_idle() {
+            debug_assert_eq!(self.scheduler.pages.used(), 0, "an idle engine holds no pages");
+            match inbox.recv() {
+                Ok(message) => self.take(message),
+                Err(_) => return false,
+            }
+        }
+        loop {
+            match inbox.try_recv() {
+                Ok(message) => self.take(message),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    pub(super) fn take(&mut self, message: Message) {
+        match message {
+            Message::Submit(sequence) => self.scheduler.add(*sequence),
+            Message::Wake => {}
+        }
+    }
+
+    /// Computes one batch and hands out what came of it.
+    pub(super) fn step(&mut self) {
+        let begin = Instant::now();
+        self.scheduler.end_where(|s| s.sink.is_cancelled(), &FinishReason::Cancelled, begin);
+        self.hand_over();
+        self.scheduler.schedule(&mut self.batch, begin);
+        debug_assert_eq!(
+            self.batch.is_empty(),
+            self.scheduler.is_idle(),
+            "a batch is empty only without work"
+        );
+        if self.batch.is_empty() {
+            return;
+        }
+        match self.forward() {
+            Ok(()) => self.commit(Instant::now()),
+            Err(message) => self.recover(message, Instant::now()),
+        }
+        self.counters.steps.fetch_add(1, Relaxed);
+        self.hand_over();
+    }
+
+    /// The forward pass, or what it panicked with.
+    fn forward(&mut self) -> Result<(), String> {
+        let Engine { model, kv, batch, logits, .. } = self;
+        // Whatever a panic leaves half done in the cache is thrown away by `recover`.
+        let pass = catch_unwind(AssertUnwindSafe(|| {
+            model.forward(batch, kv, logits);
+            let wanted = batch.logit_rows() * model.shape().vocabulary;
+            assert_eq!(logits.len(), wanted, "a forward pass gives the logits that were asked for");
+        }));
+        pass.map_err(|payload| format!("the forward pass failed: {}", panic_message(&*payload)))
+    }
+
+    /// Takes the results of the step over into its sequences and sends what is new.
+    fn commit(&mut self, now: Instant) {
+        let Engine { scheduler, batch, logits, sampler, limits, counters, model, .. } = self;
+        let vocabulary = model.shape().vocabulary;
+        let mut logits = &mut logits[..];
+        for (span, &index) in batch.spans.iter().zip(&scheduler.scheduled) {
+            let rows;
+            (rows, logits) = logits.split_at_mut(span.logit_rows() * vocabulary);
+            let sequence = &mut scheduler.running[index];
+            // A bug that one request brings out in the sampler must not end the others.
+            let advanced = catch_unwind(AssertUnwindSafe(|| {
+                advance(sequence, span, rows, sampler, limits.context_tokens).map_err(|bad| bad.to_string())
+            }))
+            .unwrap_or_else(|payload| Err(format!("the sampler failed: {}", panic_message(&*payload))));
+            let piece = match advanced {
+                Ok(Some(piece)) => piece,
+                Ok(None) => continue,
+                Err(message) => {
+                    sequence.end(Chunk::default(), FinishReason::Error(message), now);
+                    continue;
+                }
+            };
+            if sequence.completion_tokens() > 0 {
+                sequence.clock.first_token.get_or_insert(now);
+                counters.generated_tokens.fetch_add(1, Relaxed);
+            }
+            match piece.reason {
+                Some(reason) => sequence.end(piece.chunk, reason, now),
+                None => sequence.sink.send(piece.chunk),
+            }
+        }
+        counters.computed_tokens.fetch_add(batch.tokens.len() as u64, Relaxed);
+    }
+
+    /// Goes on after a panic in the forward pass: the batch's sequences end, all others are computed again in a
+    /// new cache.
+    fn recover(&mut self, message: String, now: Instant) {
+        let reason = FinishReason::Error(message);
+        for &index in &self.scheduler.scheduled {
+            self.scheduler.running[index].end(Chunk::default(), reason.clone(), now);
+        }
+        self.scheduler.remove_ended(&mut self.ended);
+        while !self.scheduler.running.is_empty() {
+            self.scheduler.preempt_newest();
+        }
+        let shape = self.model.shape();
+        // The old cache goes first: there may be no memory for two.
+        self.kv = KvCache::new(shape, 0);
+        self.kv = KvCache::new(shape, self.limits.kv_pages);
+    }
+
+    /// Removes what has ended, brings the counters up to date, and only then sends the last chunks: a client that
+    /// has read one finds its memory free.
+    fn hand_over(&mut self) {
+        self.scheduler.remove_ended(&mut self.ended);
+        let counters = &*self.counters;
+        counters.running.store(self.scheduler.running.len(), Relaxed);
+        counters.pages_used.store(self.scheduler.pages.used(), Relaxed);
+        counters.preemptions.store(self.scheduler.preemptions, Relaxed);
+        for mut sequence in self.ended.drain(..) {
+            let chunk = sequence.last_chunk.take().expect("only sequences with a last chunk are taken out");
+            let ended = match chunk.finished.as_ref().map(|finished| &finished.reason) {
+                Some(FinishReason::Cancelled) => &counters.cancelled,
+                Some(FinishReason::Error(_)) => &counters.failed,
+                _ => &counters.finished,
+            };
+            ended.fetch_add(1, Relaxed);
+            drop(sequence.queue_place.take());
+            sequence.sink.send(chunk);
+        }
+    }
+}
+
+/// The first line of the text that `panic!` and the assertions leave.
+fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.and_then(|text| text.lines().next()).unwrap_or("without a message")
+}

@@ -1,0 +1,147 @@
+//! A model whose logits are a hash of the whole history of a sequence, read back from its own pages.
+//!
+//! It writes the tokens of each span through the span's pages and computes each row from what the pages hold then:
+//! a wrong page table, a page with two writers or a token that was not computed again changes the answer.
+
+use kun_engine::batch::{Batch, LogitsWanted, PAGE_TOKENS};
+use kun_engine::kv::KvCache;
+use kun_engine::limits::Limits;
+use kun_engine::model::{Model, Shape};
+use kun_engine::request::{Request, Sampling, TokenId};
+
+/// Tokens in the mock's vocabulary.
+pub(crate) const VOCABULARY: usize = 97;
+
+/// A prompt with this token makes the forward pass panic.
+pub(crate) const PANICS: TokenId = 95;
+
+/// A token after which all logits are NaN.
+pub(crate) const NOT_A_NUMBER: TokenId = 96;
+
+/// Called at the beginning of every pass.
+pub(crate) type Hook = Box<dyn FnMut(&Batch) + Send>;
+
+pub(crate) struct Mock {
+    shape: Shape,
+    pages: Vec<[TokenId; PAGE_TOKENS]>,
+    hook: Hook,
+}
+
+impl Mock {
+    pub(crate) fn new(context_length: usize, limits: &Limits) -> Self {
+        Mock::with_hook(context_length, limits, Box::new(|_| ()))
+    }
+
+    pub(crate) fn with_hook(context_length: usize, limits: &Limits, hook: Hook) -> Self {
+        Mock {
+            shape: Mock::shape_of(context_length),
+            pages: vec![[TokenId::MAX; PAGE_TOKENS]; limits.kv_pages],
+            hook,
+        }
+    }
+
+    pub(crate) fn shape_of(context_length: usize) -> Shape {
+        Shape { vocabulary: VOCABULARY, context_length, kv_layers: Vec::new() }
+    }
+}
+
+impl Model for Mock {
+    fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    fn forward(&mut self, batch: &Batch, _kv: &mut KvCache, logits: &mut Vec<f32>) {
+        (self.hook)(batch);
+        logits.resize(batch.logit_rows() * VOCABULARY, 0.0);
+        let mut rows = logits.chunks_exact_mut(VOCABULARY);
+        let mut tokens = batch.tokens.iter();
+        for span in &batch.spans {
+            let pages = batch.pages(span);
+            assert_eq!(pages.len(), (span.start + span.len).div_ceil(PAGE_TOKENS));
+            for position in span.start..span.start + span.len {
+                let token = *tokens.next().expect("the spans have as many tokens as the batch");
+                assert_ne!(token, PANICS, "the token that panics");
+                self.pages[pages[position / PAGE_TOKENS] as usize][position % PAGE_TOKENS] = token;
+            }
+            let first_row = match span.logits {
+                LogitsWanted::None => continue,
+                LogitsWanted::Last => span.len - 1,
+                LogitsWanted::All => 0,
+            };
+            let history = (0..span.start + span.len)
+                .map(|p| self.pages[pages[p / PAGE_TOKENS] as usize][p % PAGE_TOKENS]);
+            let mut hash = Hash::default();
+            for (position, token) in history.enumerate() {
+                hash.add(token);
+                if position >= span.start + first_row {
+                    hash.logits(token, rows.next().expect("a row for each wanted token"));
+                }
+            }
+        }
+        assert!(tokens.next().is_none() && rows.next().is_none());
+    }
+}
+
+/// The logits after `history`, by definition.
+pub(crate) fn logits_after(history: &[TokenId]) -> Vec<f32> {
+    let mut hash = Hash::default();
+    history.iter().for_each(|&token| hash.add(token));
+    let mut row = vec![0.0; VOCABULARY];
+    hash.logits(*history.last().expect("a history"), &mut row);
+    row
+}
+
+/// A greedy request.
+pub(crate) fn request(prompt: Vec<TokenId>, max_tokens: usize) -> Request {
+    Request {
+        prompt,
+        sampling: Sampling::default(),
+        max_tokens,
+        stop_tokens: Vec::new(),
+        prompt_logprobs: false,
+        logprobs: None,
+    }
+}
+
+/// A prompt of `len` harmless tokens that differs from seed to seed.
+pub(crate) fn prompt(seed: u64, len: usize) -> Vec<TokenId> {
+    let mut random = Random(seed);
+    (0..len).map(|_| random.below(90) as TokenId).collect()
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014), for seeded tests.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mix(self.0)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+fn mix(x: u64) -> u64 {
+    let x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let x = (x ^ x >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ x >> 31
+}
+
+#[derive(Default)]
+struct Hash(u64);
+
+impl Hash {
+    fn add(&mut self, token: TokenId) {
+        self.0 = mix(self.0.wrapping_mul(31).wrapping_add(u64::from(token) + 1));
+    }
+
+    fn logits(&self, last: TokenId, row: &mut [f32]) {
+        let mut random = Random(self.0);
+        row.fill_with(|| random.below(10_000) as f32 / 1000.0);
+        // The tokens with a meaning of their own come from prompts alone.
+        row[PANICS as usize] = f32::NEG_INFINITY;
+        row[NOT_A_NUMBER as usize] = if last == NOT_A_NUMBER { f32::NAN } else { f32::NEG_INFINITY };
+    }
+}

@@ -1,0 +1,67 @@
+//! What the engine must answer, worked out without scheduler, batches or pages.
+
+use kun_engine::limits::Limits;
+use kun_engine::request::{Chunk, FinishReason, Request, TokenId, TokenLogprobs};
+use kun_engine::sampler::Sampler;
+
+use super::mock::logits_after;
+
+/// An answer from its first chunk to its last.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) tokens: Vec<TokenId>,
+    pub(crate) logprobs: Vec<TokenLogprobs>,
+    pub(crate) prompt_logprobs: Vec<f32>,
+    pub(crate) reason: FinishReason,
+    pub(crate) completion_tokens: usize,
+}
+
+/// The answer of the mock to a request, by definition.
+pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
+    let mut sampler = Sampler::new();
+    let mut history = request.prompt.clone();
+    let mut answer = Answer {
+        tokens: Vec::new(),
+        logprobs: Vec::new(),
+        prompt_logprobs: Vec::new(),
+        reason: FinishReason::Length,
+        completion_tokens: 0,
+    };
+    if request.prompt_logprobs {
+        for next in 1..history.len() {
+            let row = logits_after(&history[..next]);
+            answer.prompt_logprobs.push(sampler.logprobs(&row, history[next], 0).unwrap().logprob);
+        }
+    }
+    while answer.completion_tokens < request.max_tokens && history.len() < limits.context_tokens {
+        let mut row = logits_after(&history);
+        let token = sampler.sample(&mut row, &request.sampling, &history).unwrap();
+        history.push(token);
+        answer.completion_tokens += 1;
+        if request.stop_tokens.contains(&token) {
+            answer.reason = FinishReason::Stop;
+            break;
+        }
+        answer.tokens.push(token);
+        if let Some(top_n) = request.logprobs {
+            answer.logprobs.push(sampler.logprobs(&row, token, top_n).unwrap());
+        }
+    }
+    answer
+}
+
+/// Puts the chunks of an answer together and checks what holds for every answer.
+pub(crate) fn collect(chunks: impl Iterator<Item = Chunk>) -> Answer {
+    let chunks: Vec<Chunk> = chunks.collect();
+    let (last, others) = chunks.split_last().expect("an answer has a last chunk");
+    assert!(others.iter().all(|c| c.finished.is_none()), "only the last chunk is the last");
+    assert!(chunks.iter().skip(1).all(|c| c.prompt_logprobs.is_empty()), "the prompt comes first");
+    let finished = last.finished.clone().expect("the last chunk says so");
+    Answer {
+        tokens: chunks.iter().flat_map(|c| c.tokens.iter().copied()).collect(),
+        logprobs: chunks.iter().flat_map(|c| c.logprobs.iter().cloned()).collect(),
+        prompt_logprobs: chunks[0].prompt_logprobs.clone(),
+        reason: finished.reason,
+        completion_tokens: finished.completion_tokens,
+    }
+}

@@ -1,0 +1,367 @@
+//! Activations: the right-hand side of a matrix product, quantised to int8 in groups of 32.
+//!
+//! ```text
+//! tokens in blocks of TOKENS_MAX, the rest in smaller powers of two; a block of M tokens is a run of groups:
+//!   codes:  { 8 quads x [M][4] signed bytes | scales: M f32 } for each group of 32 k
+//!   wide:   { 8 quads x [M][k0, k2, k1, k3] i16 }            where 8-bit weights need it
+//!   sums:   { [halves][M] }                                  one array for each kind in `SUM_KINDS`
+//! ```
+//!
+//! A code is round(x * 127 / max|x|) of its group, ties to even; its scale is max|x| / 127. The sums serve
+//! the zero points and minimums of the weights. What a token's row holds depends on that row alone.
+
+use crate::cpu::Cpu;
+use crate::formats::{Float, Format, Packing};
+use crate::isa::Isa;
+use crate::layout::{Codes, Layout, Scales};
+use crate::matrix::GROUP;
+use crate::share::Shared;
+use crate::simd::{Op, Simd};
+use std::ops::Range;
+
+/// A kind of correction that a packed layout needs from the activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SumKind {
+    /// `Some(z)`: -z times the sum of the codes, as i32. `None`: the sum, as f32.
+    zero_point: Option<u8>,
+    /// One sum for each 16 values of k instead of one for 32.
+    halves: bool,
+}
+
+const SUM_KINDS: [SumKind; 7] = [
+    SumKind { zero_point: Some(8), halves: false },
+    SumKind { zero_point: Some(16), halves: false },
+    SumKind { zero_point: Some(128), halves: false },
+    SumKind { zero_point: None, halves: false },
+    SumKind { zero_point: Some(4), halves: true },
+    SumKind { zero_point: Some(32), halves: true },
+    SumKind { zero_point: None, halves: true },
+];
+
+/// Bytes of a token's part of a group: 32 codes and a scale.
+pub(crate) const RECORD: usize = GROUP + 4;
+
+/// What the matrices that will be multiplied with the activations need of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    sums: u8,
+    wide: bool,
+    codes: bool,
+    float: bool,
+}
+
+impl Needs {
+    /// What a matrix of this format needs.
+    pub fn of(cpu: &Cpu, format: Format) -> Needs {
+        match &format.packing {
+            Packing::Float(Float::F32 | Float::F16 | Float::Bf16) => Needs { float: true, ..Needs::default() },
+            Packing::Quantised { layout, .. } => Needs {
+                sums: 1 << sum_kind(layout),
+                wide: is_8bit(layout) && cpu.isa() == Isa::Avx2,
+                codes: true,
+                float: false,
+            },
+        }
+    }
+
+    /// What both need.
+    pub fn and(self, other: Needs) -> Needs {
+        Needs {
+            sums: self.sums | other.sums,
+            wide: self.wide | other.wide,
+            codes: self.codes | other.codes,
+            float: self.float | other.float,
+        }
+    }
+}
+
+/// Whether the codes of a layout, looked up if need be, go up to 255.
+pub(crate) fn is_8bit(layout: &Layout) -> bool {
+    matches!(layout.codes, Codes::Table(_) | Codes::Linear { bits: 8, .. })
+}
+
+/// The index of the layout's kind of sums.
+pub(crate) fn sum_kind(layout: &Layout) -> usize {
+    let zero_point = match (layout.scales, &layout.codes) {
+        (Scales::F16Min | Scales::SuperMin, _) => None,
+        (_, Codes::Linear { zero_point, .. }) => Some(*zero_point),
+        (_, Codes::Table(_)) => Some(128),
+    };
+    let kind = SumKind { zero_point, halves: layout.group_len < GROUP };
+    SUM_KINDS.iter().position(|k| *k == kind).expect("every layout's kind of sums is in the list")
+}
+
+/// Quantised rows of activations; a buffer that is filled again and again.
+#[derive(Debug, Default)]
+pub struct Activations {
+    rows: usize,
+    columns: usize,
+    block: usize,
+    needs: Needs,
+    pub(crate) codes: Vec<u8>,
+    pub(crate) wide: Vec<i16>,
+    pub(crate) sums: [Vec<u32>; SUM_KINDS.len()],
+    pub(crate) float: Vec<f32>,
+}
+
+impl Activations {
+    /// Makes room for `rows` rows of `columns` numbers, whose contents are then undefined.
+    pub fn resize(&mut self, cpu: &Cpu, rows: usize, columns: usize, needs: Needs) {
+        assert!(!needs.codes || columns.is_multiple_of(GROUP), "quantised rows are whole groups, not {columns}");
+        *self = Activations {
+            rows,
+            columns,
+            block: cpu.dispatch(TokensMax),
+            needs,
+            codes: std::mem::take(&mut self.codes),
+            wide: std::mem::take(&mut self.wide),
+            sums: std::mem::take(&mut self.sums),
+            float: std::mem::take(&mut self.float),
+        };
+        let groups = rows * columns / GROUP;
+        grow(&mut self.codes, if needs.codes { groups * RECORD } else { 0 });
+        grow(&mut self.wide, if needs.wide { groups * GROUP } else { 0 });
+        for (i, kind) in SUM_KINDS.iter().enumerate() {
+            let each = if kind.halves { 2 } else { 1 };
+            grow(&mut self.sums[i], if needs.sums >> i & 1 == 1 { groups * each } else { 0 });
+        }
+        grow(&mut self.float, if needs.float { rows * columns } else { 0 });
+    }
+
+    /// Tokens.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Numbers a token.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Tokens in a full block.
+    pub(crate) fn block(&self) -> usize {
+        self.block
+    }
+
+    /// Quantises `x`, `[rows][columns]`, on all threads.
+    pub fn quantize(&mut self, cpu: &Cpu, x: &[f32], columns: usize, needs: Needs) {
+        let rows = x.len() / columns;
+        assert_eq!(x.len(), rows * columns);
+        self.resize(cpu, rows, columns, needs);
+        let writer = self.writer();
+        let units = unit_count(cpu, rows);
+        cpu.run(units.count, |unit| {
+            for row in units.range(unit) {
+                writer.put_row(cpu, row, &x[row * columns..][..columns]);
+            }
+        });
+    }
+
+    /// For operations that fill rows from several threads.
+    pub(crate) fn writer(&mut self) -> Writer<'_> {
+        let (rows, columns, block, needs) = (self.rows, self.columns, self.block, self.needs);
+        Writer {
+            rows,
+            columns,
+            block,
+            needs,
+            codes: Shared::new(&mut self.codes),
+            wide: Shared::new(&mut self.wide),
+            sums: self.sums.each_mut().map(|sums| Shared::new(sums)),
+            float: Shared::new(&mut self.float),
+        }
+    }
+}
+
+fn grow<T: Clone + Default>(v: &mut Vec<T>, len: usize) {
+    if v.len() < len {
+        v.resize(len, T::default());
+    }
+}
+
+/// The block that token `row` of `rows` is in: blocks of `full` tokens, a power of two, and what is left cut
+/// into smaller powers of two, the largest first.
+pub(crate) fn block_at(full: usize, rows: usize, row: usize) -> Range<usize> {
+    let (mut start, mut size) = (row / full * full, full);
+    while start + size > rows {
+        size /= 2;
+        // The token is in this block, or behind it in the smaller ones.
+        if start + size <= row && size > 0 && rows - start >= size {
+            start += size;
+        }
+    }
+    start..start + size
+}
+
+/// Rows of tokens dealt out to threads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Units {
+    pub(crate) count: usize,
+    rows: usize,
+    each: usize,
+}
+
+/// Cuts `rows` tokens into a few units for each thread.
+pub(crate) fn unit_count(cpu: &Cpu, rows: usize) -> Units {
+    let each = rows.div_ceil(4 * cpu.threads()).max(1);
+    Units { count: rows.div_ceil(each), rows, each }
+}
+
+impl Units {
+    pub(crate) fn range(&self, unit: usize) -> Range<usize> {
+        unit * self.each..((unit + 1) * self.each).min(self.rows)
+    }
+}
+
+/// Writes rows, or groups of rows, of `Activations`. Each group must be written by one thread only.
+pub(crate) struct Writer<'a> {
+    rows: usize,
+    columns: usize,
+    block: usize,
+    needs: Needs,
+    codes: Shared<'a, u8>,
+    wide: Shared<'a, i16>,
+    sums: [Shared<'a, u32>; SUM_KINDS.len()],
+    float: Shared<'a, f32>,
+}
+
+impl Writer<'_> {
+    /// Quantises one whole row.
+    pub(crate) fn put_row(&self, cpu: &Cpu, row: usize, x: &[f32]) {
+        assert!(row < self.rows && x.len() == self.columns);
+        cpu.dispatch(PutGroups { to: self, row, first: 0, x });
+    }
+
+    /// Quantises a part of a row that starts at number `first`, a multiple of 32.
+    pub(crate) fn put_part(&self, cpu: &Cpu, row: usize, first: usize, x: &[f32]) {
+        cpu.dispatch(PutGroups { to: self, row, first, x });
+    }
+
+    /// Quantises the groups of `row` that start with number `first`, a multiple of 32.
+    #[inline(always)]
+    pub(crate) fn put_groups<S: Simd>(&self, s: S, row: usize, first: usize, x: &[f32]) {
+        assert!(row < self.rows && first + x.len() <= self.columns);
+        if self.needs.float {
+            // SAFETY: this row's numbers are written by this thread only.
+            unsafe { self.float.slice(row * self.columns + first, x.len()) }.copy_from_slice(x);
+        }
+        if self.needs.codes {
+            assert!(first.is_multiple_of(GROUP) && x.len().is_multiple_of(GROUP));
+            for (i, x) in x.chunks_exact(GROUP).enumerate() {
+                self.put_group(s, row, first / GROUP + i, x);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn put_group<S: Simd>(&self, s: S, row: usize, group: usize, x: &[f32]) {
+        let groups = self.columns / GROUP;
+        let Range { start: first_token, end } = block_at(self.block, self.rows, row);
+        let tokens = end - first_token;
+        let (token, mut codes) = (row - first_token, [0i8; GROUP]);
+        // Groups before this one in token-groups: those of the blocks before, then those of this block.
+        let before = first_token * groups + group * tokens;
+        // SAFETY: `x` has 32 numbers, `codes` room for 32; `pointer` checks the start of each range, which
+        // ends within the block's part; this group is written by this thread only.
+        unsafe {
+            let (low, high) = (s.load(x.as_ptr()), s.load(x.as_ptr().add(16)));
+            let most = s.max_lane(s.max(s.abs(low), s.abs(high)));
+            let inverse = s.splat(if most > 0.0 { 127.0 / most } else { 0.0 });
+            let (top, bottom) = (s.splat(127.0), s.splat(-127.0));
+            let code = |x| s.round(s.min(s.max(s.mul(x, inverse), bottom), top));
+            let (low, high) = (code(low), code(high));
+            s.store_i8(low, codes.as_mut_ptr());
+            s.store_i8(high, codes.as_mut_ptr().add(16));
+            let record = self.codes.pointer(before * RECORD);
+            for (quad, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
+                record.add((quad * tokens + token) * 4).cast::<[i8; 4]>().write(*codes);
+            }
+            record.add(GROUP * tokens + 4 * token).cast::<f32>().write_unaligned(most / 127.0);
+            if self.needs.wide {
+                self.put_wide(before, tokens, token, &codes);
+            }
+            self.put_sums(before, tokens, token, s.sum(s.to_float(low)), s.sum(s.to_float(high)));
+        }
+    }
+
+    unsafe fn put_wide(&self, before: usize, tokens: usize, token: usize, codes: &[i8; GROUP]) {
+        let wide = self.wide.pointer(before * GROUP);
+        for (quad, c) in codes.as_chunks::<4>().0.iter().enumerate() {
+            let quad_wide = [c[0], c[2], c[1], c[3]].map(i16::from);
+            // SAFETY: within the group's part, as in `put_group`.
+            unsafe { wide.add((quad * tokens + token) * 4).cast::<[i16; 4]>().write_unaligned(quad_wide) };
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn put_sums(&self, before: usize, tokens: usize, token: usize, low: f32, high: f32) {
+        for (i, kind) in SUM_KINDS.iter().enumerate() {
+            if self.needs.sums >> i & 1 == 0 {
+                continue;
+            }
+            // Both sums are whole numbers below 2^12, exact in f32.
+            let bits = |sum: f32| match kind.zero_point {
+                Some(zero_point) => (sum as i32 * -i32::from(zero_point)).cast_unsigned(),
+                None => sum.to_bits(),
+            };
+            // SAFETY: within the group's part, as in `put_group`.
+            unsafe {
+                if kind.halves {
+                    let at = self.sums[i].pointer(2 * before + token);
+                    at.write(bits(low));
+                    at.add(tokens).write(bits(high));
+                } else {
+                    self.sums[i].pointer(before + token).write(bits(low + high));
+                }
+            }
+        }
+    }
+}
+
+struct TokensMax;
+
+impl Op for TokensMax {
+    type Out = usize;
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, _s: S) -> usize {
+        S::TOKENS_MAX
+    }
+}
+
+struct PutGroups<'a, 'w> {
+    to: &'a Writer<'w>,
+    row: usize,
+    first: usize,
+    x: &'a [f32],
+}
+
+impl Op for PutGroups<'_, '_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        self.to.put_groups(s, self.row, self.first, self.x);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_powers_of_two_and_cover_every_token_once() {
+        for full in [1, 4, 8] {
+            for rows in 0..40 {
+                let mut row = 0;
+                while row < rows {
+                    let block = block_at(full, rows, row);
+                    assert!(block.start == row && block.len().is_power_of_two() && block.len() <= full);
+                    assert!(block.clone().all(|r| block_at(full, rows, r) == block), "{full} {rows} {block:?}");
+                    row = block.end;
+                }
+                assert_eq!(row, rows);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Large zeroed memory, aligned to cache lines and, where the system has them, on large pages.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// Alignment of small buffers: a cache line.
+const LINE: usize = 64;
+/// From this size on a buffer is aligned to large pages, which it asks for.
+const LARGE_PAGE: usize = 2 << 20;
+
+/// A fixed number of zeroed `T`. T is a plain number type.
+#[derive(Debug)]
+pub struct Buffer<T: Number> {
+    start: NonNull<T>,
+    len: usize,
+}
+
+/// Types whose all-zero bytes are the value 0.
+pub trait Number: Copy + Send + Sync + private::Sealed {}
+
+mod private {
+    pub trait Sealed {}
+    impl Sealed for u8 {}
+    impl Sealed for u16 {}
+    impl Sealed for f32 {}
+}
+impl Number for u8 {}
+impl Number for u16 {}
+impl Number for f32 {}
+
+// SAFETY: a buffer owns plain numbers.
+unsafe impl<T: Number> Send for Buffer<T> {}
+// SAFETY: as above; shared access only reads.
+unsafe impl<T: Number> Sync for Buffer<T> {}
+
+impl<T: Number> Buffer<T> {
+    /// `len` zeros. Pages are taken from the system when they are first written.
+    pub fn zeroed(len: usize) -> Self {
+        if len == 0 {
+            return Buffer { start: NonNull::dangling(), len };
+        }
+        let layout = Self::layout(len);
+        // SAFETY: the layout's size is not zero.
+        let start = unsafe { alloc_zeroed(layout) };
+        let start = NonNull::new(start.cast::<T>()).unwrap_or_else(|| handle_alloc_error(layout));
+        #[cfg(target_os = "linux")]
+        if layout.align() == LARGE_PAGE {
+            // SAFETY: the range is ours; the advice changes no contents. A refusal only costs speed.
+            unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
+        }
+        Buffer { start, len }
+    }
+
+    fn layout(len: usize) -> Layout {
+        let bytes = len.checked_mul(size_of::<T>()).expect("a buffer fits in the address space");
+        let align = if bytes >= LARGE_PAGE { LARGE_PAGE } else { LINE };
+        Layout::from_size_align(bytes, align).expect("a buffer fits in the address space")
+    }
+}
+
+impl<T: Number> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: allocated in `zeroed` with the same layout.
+            unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.len)) }
+        }
+    }
+}
+
+impl<T: Number> Deref for Buffer<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` initialised numbers that we own.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Number> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and `self` is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}

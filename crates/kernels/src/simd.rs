@@ -1,0 +1,159 @@
+//! The table of instruction sets: one file each, all behind the trait [`Simd`].
+//!
+//! A kernel is written once, over `S: Simd`, as an [`Op`]; [`dispatch`] compiles it for every instruction
+//! set and picks one at run time. A value of an instruction set's type proves that the processor has it:
+//! only `detect` makes one.
+//!
+//! Invariant: every method gives the same bits on every instruction set. Sums over lanes have one fixed order.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod scalar;
+
+use crate::isa::Isa;
+
+/// f32 lanes in a vector, and rows in a tile of a packed matrix.
+pub(crate) const LANES: usize = 16;
+
+/// Vectors of 16 lanes of an instruction set.
+///
+/// # Safety
+/// The pointer methods read or write as many elements as their comment says, from any alignment.
+/// A value of an implementing type exists only on a processor that has the instructions.
+pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
+    /// 16 f32.
+    type F: Copy;
+    /// 16 i32.
+    type I: Copy;
+    /// 64 bytes: 4 consecutive values of k for each of 16 rows.
+    type B: Copy;
+
+    /// Tokens that one call of the matrix kernel computes together: what the registers hold.
+    const TOKENS_MAX: usize;
+    /// Query rows that one call of the attention kernel computes together.
+    const QUERIES_MAX: usize;
+    /// Whether products of 8-bit codes need the activations widened to 16 bits (see `dot8`).
+    const WIDE_8BIT: bool;
+
+    fn splat(self, x: f32) -> Self::F;
+    /// Reads 16 f32.
+    unsafe fn load(self, from: *const f32) -> Self::F;
+    /// Writes 16 f32.
+    unsafe fn store(self, x: Self::F, to: *mut f32);
+    /// Reads 16 f16.
+    unsafe fn load_f16(self, from: *const u16) -> Self::F;
+    /// Writes 16 f16, rounded to nearest even.
+    unsafe fn store_f16(self, x: Self::F, to: *mut u16);
+    /// Reads 16 bf16.
+    unsafe fn load_bf16(self, from: *const u16) -> Self::F;
+    /// Reads 16 signed bytes as numbers.
+    unsafe fn load_i8(self, from: *const i8) -> Self::F;
+    /// Reads 16 unsigned bytes as numbers.
+    unsafe fn load_u8(self, from: *const u8) -> Self::F;
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a * b + c, rounded once.
+    fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// c - a * b, rounded once.
+    fn fnma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// a > b ? a : b, so b where one is NaN.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a < b ? a : b, so b where one is NaN.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    fn abs(self, a: Self::F) -> Self::F;
+    /// Rounds to the nearest integer, ties to even. The values fit in an i32.
+    fn round(self, a: Self::F) -> Self::I;
+    /// 2^n for integers n in -127..=128 (0 at -127, infinity at 128).
+    fn exp2i(self, n: Self::I) -> Self::F;
+
+    fn to_float(self, a: Self::I) -> Self::F;
+    fn splat_i32(self, x: i32) -> Self::I;
+    /// The low bytes of the lanes, which lie in -128..=127. Writes 16 bytes.
+    unsafe fn store_i8(self, a: Self::I, to: *mut i8);
+
+    /// Reads 64 bytes.
+    unsafe fn load_bytes(self, from: *const u8) -> Self::B;
+    fn and(self, a: Self::B, mask: u8) -> Self::B;
+    fn or(self, a: Self::B, b: Self::B) -> Self::B;
+    /// Shifts 16-bit units right; bits cross from a unit's high byte into its low one.
+    fn shr(self, a: Self::B, bits: u32) -> Self::B;
+    /// Shifts 16-bit units left.
+    fn shl(self, a: Self::B, bits: u32) -> Self::B;
+    /// Looks each byte, below 16, up in a table of 16 bytes.
+    unsafe fn lookup(self, table: *const u8, index: Self::B) -> Self::B;
+
+    /// Sums products over up to 8 quads of k, for M tokens: for each quad, 4 codes of each row times the 4
+    /// activations of each token, `sums[m] += ...`. `acts` points at `[quad][M][4]` signed bytes.
+    /// `codes::<C>(group, quad)` gives the codes; they are below 2^C::BITS <= 64.
+    unsafe fn dot<C: CodePlanes, const M: usize>(
+        self,
+        group: *const u8,
+        quads: QuadRange,
+        acts: *const u8,
+        sums: &mut [Self::I; M],
+    );
+
+    /// As `dot`, for codes up to 255. With `WIDE_8BIT` the activations are 16-bit: `[quad][M][k0, k2, k1, k3]`.
+    unsafe fn dot8<C: CodePlanes, const M: usize>(
+        self,
+        group: *const u8,
+        quads: QuadRange,
+        acts: *const u8,
+        sums: &mut [Self::I; M],
+    );
+
+    /// The sum of the lanes: halves are added to halves, 8 + 8, 4 + 4, 2 + 2, 1 + 1.
+    fn sum(self, a: Self::F) -> f32;
+    /// The largest lane; no lane is NaN.
+    fn max_lane(self, a: Self::F) -> f32;
+    /// Asks for the cache line at `at`, which may be any address.
+    fn prefetch(self, at: *const u8);
+}
+
+/// Which quads (4 values of k) of a group of 32 are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QuadRange {
+    All,
+    FirstHalf,
+    SecondHalf,
+}
+
+/// How the codes of a group are read from its bit planes; see `codes`.
+pub(crate) trait CodePlanes: 'static {
+    /// Width of a code; 8 stands for codes up to 255.
+    const BITS: u32;
+    /// Bytes of a group: 16 rows x 32 codes.
+    const GROUP_BYTES: usize;
+
+    /// The codes of 16 rows at 4 consecutive values of k.
+    ///
+    /// # Safety
+    /// `group` points at `GROUP_BYTES` bytes.
+    unsafe fn quad<S: Simd, const Q: usize>(s: S, group: *const u8) -> S::B;
+}
+
+/// A kernel: what [`dispatch`] compiles for every instruction set. `eval` must be `#[inline(always)]`.
+pub(crate) trait Op {
+    type Out;
+    fn eval<S: Simd>(self, s: S) -> Self::Out;
+}
+
+/// Runs `op` with an instruction set.
+///
+/// # Panics
+/// If the processor does not have it; `Cpu::new` checks that once.
+pub(crate) fn dispatch<O: Op>(isa: Isa, op: O) -> O::Out {
+    match isa {
+        Isa::Scalar => op.eval(scalar::Scalar),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => avx2::Avx2::detect().expect("Cpu::new checked it").run(op),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => avx512::Avx512::detect().expect("Cpu::new checked it").run(op),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => unreachable!("Cpu::new checked it"),
+    }
+}

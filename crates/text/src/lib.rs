@@ -2,4 +2,10 @@
 //!
 //! Pure functions over plain data: no threads, no clocks, no files.
 
+#![forbid(unsafe_code)]
+
+pub mod decoder;
+pub mod stop;
 pub mod template;
+pub mod tokenizer;
+pub mod vocabulary;

@@ -1,1 +1,50 @@
-fn main() {}
+//! The binary `kun`: flags, the environment, the terminal and JSON. What a model is and how it runs is
+//! the business of the crates `weights`, `text` and `engine`.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod chat;
+mod cli;
+mod commands;
+mod conversation;
+mod download;
+mod environment;
+mod failure;
+mod interrupt;
+mod memory;
+mod model_file;
+mod output;
+mod parameters;
+mod session;
+mod terminal;
+mod usage;
+mod weight_traffic;
+
+use std::process::ExitCode;
+
+use crate::environment::Environment;
+use crate::failure::Outcome;
+use crate::interrupt::Interrupts;
+
+fn main() -> ExitCode {
+    let cli = match usage::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match start(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                output::note(format!("kun: {message}"));
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn start(command: cli::Command) -> Outcome {
+    let interrupts = Interrupts::install()?;
+    let environment = Environment::read()?;
+    commands::dispatch(command, &environment, &interrupts)
+}

@@ -1,7 +1,8 @@
 //! Broken and hostile files: each is refused with a message that says what is wrong, none panics, none makes the
 //! reader allocate much.
 //!
-//! The files are put together from raw pieces, as the writer refuses to write most of them.
+//! The files are put together from raw pieces, as the writer refuses to write most of them. The file is long
+//! because most of it is one table, a row for each way of being broken.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

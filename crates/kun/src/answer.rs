@@ -1,0 +1,104 @@
+//! One answer: a prompt of tokens into the engine, text out of it as it comes.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use engine::request::{FinishReason, Finished, Request, TokenId};
+use text::decoder::StreamDecoder;
+
+use crate::failure::Outcome;
+use crate::parameters::Parameters;
+use crate::session::{self, Session};
+
+/// How often a waiting answer looks whether it is still wanted.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A finished answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The text, without the token that ended it.
+    pub(crate) text: String,
+    /// How it ended; none if the user stopped it.
+    pub(crate) finished: Option<Finished>,
+}
+
+/// Generates the answer to a prompt. `on_text` gets each new piece of text, never part of a character;
+/// `unwanted` is asked now and then whether to stop.
+pub(crate) fn generate(
+    session: &Session,
+    prompt: Vec<TokenId>,
+    parameters: &Parameters,
+    mut on_text: impl FnMut(&str) -> Outcome,
+    unwanted: impl Fn() -> bool,
+) -> Outcome<Answer> {
+    let request = Request {
+        prompt,
+        sampling: parameters.sampling(),
+        max_tokens: parameters.max_tokens,
+        stop_tokens: session.tokenizer.end_of_generation().to_vec(),
+        prompt_logprobs: false,
+        logprobs: None,
+    };
+    let mut generation = session.submit(request)?;
+    let mut decoder = StreamDecoder::new();
+    let mut text = String::new();
+    let mut say = |piece: String| -> Outcome {
+        if !piece.is_empty() {
+            on_text(&piece)?;
+            text.push_str(&piece);
+        }
+        Ok(())
+    };
+    let finished = loop {
+        if unwanted() {
+            break None;
+        }
+        let chunk = match generation.recv_timeout(LOOK_EVERY) {
+            Ok(chunk) => chunk,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("the last chunk says so and ends this loop"),
+        };
+        for token in chunk.tokens {
+            say(decoder.push(session.tokenizer.piece(token).unwrap_or_default()))?;
+        }
+        if let Some(finished) = chunk.finished {
+            say(decoder.finish())?;
+            break Some(finished);
+        }
+    };
+    match finished {
+        Some(finished) => Ok(Answer { text, finished: Some(session::checked(finished)?) }),
+        None => Ok(Answer { text, finished: None }),
+    }
+}
+
+/// The word for how an answer ended, as the APIs of others have it.
+pub(crate) fn reason_word(reason: &FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::Cancelled => "cancelled",
+        FinishReason::Error(_) => "error",
+    }
+}
+
+/// Prompt tokens per second.
+pub(crate) fn prompt_speed(finished: &Finished) -> f64 {
+    crate::terminal::per_second(finished.prompt_tokens, finished.prompt)
+}
+
+/// Generated tokens per second. The first one comes out of the prompt's last step.
+pub(crate) fn generation_speed(finished: &Finished) -> f64 {
+    crate::terminal::per_second(finished.completion_tokens.saturating_sub(1), finished.generation)
+}
+
+/// The last line of an answer on standard error.
+pub(crate) fn speeds(finished: &Finished) -> String {
+    format!(
+        "prompt: {} tokens, {:.1} tokens/s; answer: {} tokens, {:.1} tokens/s",
+        finished.prompt_tokens,
+        prompt_speed(finished),
+        finished.completion_tokens,
+        generation_speed(finished),
+    )
+}

@@ -1,0 +1,33 @@
+//! One file for each command.
+
+pub(crate) mod bench;
+mod detokenize;
+mod inspect;
+mod models;
+mod perplexity;
+mod pull;
+mod rm;
+mod run;
+mod template;
+mod tokenize;
+
+use crate::cli::Command;
+use crate::environment::Environment;
+use crate::failure::Outcome;
+use crate::interrupt::Interrupts;
+
+/// Runs the command that was typed.
+pub(crate) fn dispatch(command: Command, environment: &Environment, interrupts: &Interrupts) -> Outcome {
+    match command {
+        Command::Run(args) => run::run(args, environment, interrupts),
+        Command::Pull(args) => pull::run(&args, environment),
+        Command::Models(args) => models::run(&args, environment),
+        Command::Rm(args) => rm::run(&args, environment),
+        Command::Inspect(args) => inspect::run(&args, environment),
+        Command::Tokenize(args) => tokenize::run(&args, environment),
+        Command::Detokenize(args) => detokenize::run(&args, environment),
+        Command::Template(args) => template::run(&args, environment),
+        Command::Perplexity(args) => perplexity::run(&args, environment),
+        Command::Bench(args) => bench::run(&args, environment),
+    }
+}

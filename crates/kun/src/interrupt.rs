@@ -1,0 +1,60 @@
+//! Ctrl-C. Outside of a chat it ends the process at once, whatever the other threads are doing; in a chat
+//! it stops the answer, and a second one within a second ends the process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::failure::{Failure, Kind, Outcome};
+
+/// A second Ctrl-C this soon after the first ends a chat.
+const SECOND_WITHIN: Duration = Duration::from_secs(1);
+
+/// The process's one handler of Ctrl-C.
+#[derive(Debug, Clone)]
+pub(crate) struct Interrupts {
+    /// In a chat: stop the answer instead of the process.
+    only_stop: Arc<AtomicBool>,
+    /// Ctrl-C was pressed since `clear`.
+    pressed: Arc<AtomicBool>,
+}
+
+impl Interrupts {
+    /// Installs the handler. From now on Ctrl-C exits with 130.
+    pub(crate) fn install() -> Outcome<Self> {
+        let interrupts = Interrupts {
+            only_stop: Arc::new(AtomicBool::new(false)),
+            pressed: Arc::new(AtomicBool::new(false)),
+        };
+        let seen = interrupts.clone();
+        let mut last: Option<Instant> = None;
+        ctrlc::set_handler(move || {
+            let now = Instant::now();
+            let second = last.is_some_and(|before| now - before < SECOND_WITHIN);
+            last = Some(now);
+            if second || !seen.only_stop.load(Ordering::SeqCst) {
+                // Not a return through `main`: that thread may be deep in a forward pass or a download.
+                // Whatever a download has on disk is resumed by the next one.
+                std::process::exit(Kind::Interrupted as i32);
+            }
+            seen.pressed.store(true, Ordering::SeqCst);
+        })
+        .map_err(|e| Failure::io(format!("cannot listen for Ctrl-C: {e}")))?;
+        Ok(interrupts)
+    }
+
+    /// From now on Ctrl-C only sets a mark (a chat).
+    pub(crate) fn only_mark(&self) {
+        self.only_stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Forgets an earlier Ctrl-C.
+    pub(crate) fn clear(&self) {
+        self.pressed.store(false, Ordering::SeqCst);
+    }
+
+    /// Was Ctrl-C pressed since `clear`?
+    pub(crate) fn pressed(&self) -> bool {
+        self.pressed.load(Ordering::SeqCst)
+    }
+}

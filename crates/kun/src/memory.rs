@@ -1,0 +1,95 @@
+//! How much memory a model needs and how much there is.
+
+use std::fs;
+
+use weights::gguf::Metadata;
+
+use crate::failure::{Failure, Outcome};
+use crate::terminal::bytes;
+
+/// Bytes of a number in the KV cache: f16.
+const KV_NUMBER_BYTES: u64 = 2;
+
+/// Bytes that a model needs at a context length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) weights: u64,
+    pub(crate) kv: u64,
+}
+
+impl Need {
+    /// Both together.
+    pub(crate) fn total(self) -> u64 {
+        self.weights.saturating_add(self.kv)
+    }
+
+    /// Refuses what this machine has no room for, before any of it is allocated.
+    pub(crate) fn check(self, name: &str, ctx: usize) -> Outcome {
+        match available() {
+            Some(available) if self.total() > available => Err(Failure::memory(format!(
+                "{name} needs {} ({} of weights, {} for a context of {ctx}), {} are free\n\
+                 try a smaller --ctx, a smaller quantisation such as Q4_K_M, or a smaller model",
+                bytes(self.total()),
+                bytes(self.weights),
+                bytes(self.kv),
+                bytes(available)
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Bytes of keys and values of one token over all layers, read from the model's hyper-parameters; none for a
+/// file that lacks them, such as one that holds only a vocabulary.
+pub(crate) fn kv_bytes_per_token(metadata: &Metadata) -> Option<u64> {
+    let architecture = metadata.get("general.architecture")?.text()?;
+    let number = |key: &str| -> Option<u64> {
+        u64::try_from(metadata.get(&format!("{architecture}.{key}"))?.integer()?).ok()
+    };
+    let heads = number("attention.head_count");
+    let head_dim = || number("embedding_length")?.checked_div(heads?);
+    let key_dim = number("attention.key_length").or_else(head_dim)?;
+    let value_dim = number("attention.value_length").or_else(head_dim)?;
+    let kv_heads = number("attention.head_count_kv").or(heads)?;
+    let layers = number("block_count")?;
+    layers.checked_mul(kv_heads)?.checked_mul(key_dim.checked_add(value_dim)?)?.checked_mul(KV_NUMBER_BYTES)
+}
+
+/// Memory that can be had without swapping, as far as the system tells.
+fn available() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| meminfo_available(&text));
+    // A container's own limit; "max" is no number and no limit.
+    let group =
+        fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    match (machine, group) {
+        (Some(machine), Some(group)) => Some(u64::min(machine, group)),
+        (machine, group) => machine.or(group),
+    }
+}
+
+fn meminfo_available(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn available_memory_is_read_from_the_systems_table() {
+        let text = "MemTotal:       24689764 kB\nMemAvailable:   23000000 kB\nBuffers: 1 kB\n";
+        assert_eq!(meminfo_available(text), Some(23_000_000 * 1024));
+        assert_eq!(meminfo_available("MemTotal: 5 kB\n"), None);
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused_with_its_parts_and_what_would_work() {
+        let failure =
+            Need { weights: u64::MAX / 2, kv: 1 << 30 }.check("big", 4096).expect_err("no machine has it");
+        assert_eq!(failure.exit_code(), 5);
+        let text = failure.to_string();
+        assert!(text.contains("1.0 GiB for a context of 4096") && text.contains("--ctx"), "{text}");
+        assert!(Need { weights: 1, kv: 1 }.check("small", 16).is_ok());
+    }
+}

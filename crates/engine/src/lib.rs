@@ -17,6 +17,7 @@ pub mod pages;
 pub mod request;
 pub mod sampler;
 mod scheduler;
+pub mod vocabulary;
 
 // The mock model serves the tests in this crate and those outside, so it needs a name of the crate that holds in
 // both (`engine` alone would be the module here).

@@ -20,7 +20,9 @@ pub enum LoadError {
     #[error(transparent)]
     File(#[from] weights::error::Error),
     /// An architecture that is not in the table.
-    #[error("{path}: architecture {name:?} is not supported\nthis build runs {known}; the nearest is {nearest}")]
+    #[error(
+        "{path}: architecture {name:?} is not supported\nthis build runs {known}; the nearest is {nearest}"
+    )]
     Architecture {
         /// The file.
         path: String,
@@ -42,7 +44,9 @@ pub enum LoadError {
         problem: String,
     },
     /// A tensor that the architecture needs.
-    #[error("{path}: tensor {name} is missing\nthe download or the conversion is incomplete: fetch the model again")]
+    #[error(
+        "{path}: tensor {name} is missing\nthe download or the conversion is incomplete: fetch the model again"
+    )]
     Missing {
         /// The file.
         path: String,
@@ -50,7 +54,9 @@ pub enum LoadError {
         name: String,
     },
     /// A tensor of another shape or kind than the hyper-parameters say.
-    #[error("{path}: tensor {name} is {found}, expected {expected}\nthe conversion is broken: fetch the model again")]
+    #[error(
+        "{path}: tensor {name} is {found}, expected {expected}\nthe conversion is broken: fetch the model again"
+    )]
     Shape {
         /// The file.
         path: String,
@@ -62,7 +68,9 @@ pub enum LoadError {
         expected: String,
     },
     /// A tensor that the architecture does not know: the output would not be the model's.
-    #[error("{path}: tensor {name} is not part of architecture {architecture}\nthis build would ignore it and give wrong output")]
+    #[error(
+        "{path}: tensor {name} is not part of architecture {architecture}\nthis build would ignore it and give wrong output"
+    )]
     Unused {
         /// The file.
         path: String,
@@ -90,7 +98,8 @@ pub fn load(file: &Gguf, cpu: &Arc<Cpu>, progress: &mut dyn FnMut(f32)) -> Resul
 
 fn unknown_architecture(file: &Gguf, name: &str) -> LoadError {
     let names = models::TABLE.iter().map(|a| a.name);
-    let nearest = names.clone().min_by_key(|known| edit_distance(known, name)).expect("the table is not empty");
+    let nearest =
+        names.clone().min_by_key(|known| edit_distance(known, name)).expect("the table is not empty");
     LoadError::Architecture {
         path: source::path_of(file),
         name: name.chars().take(64).collect(),
@@ -121,7 +130,9 @@ mod tests {
 
     #[test]
     fn distances_count_edits() {
-        for (a, b, distance) in [("", "", 0), ("llama", "llama", 0), ("lama", "llama", 1), ("qwen", "qwen3", 1), ("abc", "", 3)] {
+        for (a, b, distance) in
+            [("", "", 0), ("llama", "llama", 0), ("lama", "llama", 1), ("qwen", "qwen3", 1), ("abc", "", 3)]
+        {
             assert_eq!(edit_distance(a, b), distance, "{a} {b}");
         }
     }

@@ -17,7 +17,8 @@ fn main() {
     let bytes = vec![0x21; rows * columns / format.block_len * format.block_bytes];
     let copies = ((256 << 20) / bytes.len()).max(1);
     let started = Instant::now();
-    let matrices: Vec<Matrix> = (0..copies).map(|_| Matrix::pack(&cpu, format, rows, columns, &bytes)).collect();
+    let matrices: Vec<Matrix> =
+        (0..copies).map(|_| Matrix::pack(&cpu, format, rows, columns, &bytes)).collect();
     let packed = started.elapsed().as_secs_f64();
     println!(
         "{name} {rows} x {columns}, {threads} threads, {}: packed {:.2} G weights/s",

@@ -54,7 +54,9 @@ impl Needs {
     /// What a matrix of this format needs.
     pub fn of(cpu: &Cpu, format: Format) -> Needs {
         match &format.packing {
-            Packing::Float(Float::F32 | Float::F16 | Float::Bf16) => Needs { float: true, ..Needs::default() },
+            Packing::Float(Float::F32 | Float::F16 | Float::Bf16) => {
+                Needs { float: true, ..Needs::default() }
+            }
             Packing::Quantised { layout, .. } => Needs {
                 sums: 1 << sum_kind(layout),
                 wide: is_8bit(layout) && cpu.isa() == Isa::Avx2,
@@ -107,7 +109,10 @@ pub struct Activations {
 impl Activations {
     /// Makes room for `rows` rows of `columns` numbers, whose contents are then undefined.
     pub fn resize(&mut self, cpu: &Cpu, rows: usize, columns: usize, needs: Needs) {
-        assert!(!needs.codes || columns.is_multiple_of(GROUP), "quantised rows are whole groups, not {columns}");
+        assert!(
+            !needs.codes || columns.is_multiple_of(GROUP),
+            "quantised rows are whole groups, not {columns}"
+        );
         *self = Activations {
             rows,
             columns,
@@ -357,7 +362,10 @@ mod tests {
                 while row < rows {
                     let block = block_at(full, rows, row);
                     assert!(block.start == row && block.len().is_power_of_two() && block.len() <= full);
-                    assert!(block.clone().all(|r| block_at(full, rows, r) == block), "{full} {rows} {block:?}");
+                    assert!(
+                        block.clone().all(|r| block_at(full, rows, r) == block),
+                        "{full} {rows} {block:?}"
+                    );
                     row = block.end;
                 }
                 assert_eq!(row, rows);

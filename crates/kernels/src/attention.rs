@@ -38,7 +38,10 @@ impl KvArena {
     /// # Panics
     /// If `head_dim` is not a multiple of 16 up to `HEAD_DIM_MAX`.
     pub fn new(pages: usize, heads: usize, head_dim: usize) -> Self {
-        assert!(head_dim.is_multiple_of(16) && (16..=HEAD_DIM_MAX).contains(&head_dim), "heads of {head_dim}");
+        assert!(
+            head_dim.is_multiple_of(16) && (16..=HEAD_DIM_MAX).contains(&head_dim),
+            "heads of {head_dim}"
+        );
         let data = Buffer::zeroed(pages * heads * head_dim * 2 * PAGE_TOKENS);
         KvArena { data, pages, heads, head_dim }
     }
@@ -64,7 +67,12 @@ impl KvArena {
     }
 
     pub(crate) fn writer(&mut self) -> KvWriter<'_> {
-        KvWriter { pages: self.pages, heads: self.heads, head_dim: self.head_dim, data: Shared::new(&mut self.data) }
+        KvWriter {
+            pages: self.pages,
+            heads: self.heads,
+            head_dim: self.head_dim,
+            data: Shared::new(&mut self.data),
+        }
     }
 }
 
@@ -142,9 +150,17 @@ pub fn attention(
 ) {
     let tokens: usize = spans.iter().map(|s| s.len).sum();
     assert!(q.len() == tokens * kind.query_heads * kv.head_dim && out.len() == q.len());
-    assert!(kind.query_heads.is_multiple_of(kv.heads), "{} query heads, {} kv heads", kind.query_heads, kv.heads);
+    assert!(
+        kind.query_heads.is_multiple_of(kv.heads),
+        "{} query heads, {} kv heads",
+        kind.query_heads,
+        kv.heads
+    );
     for span in spans {
-        assert!(span.pages.len() * PAGE_TOKENS >= span.start + span.len, "a span has pages for all its tokens");
+        assert!(
+            span.pages.len() * PAGE_TOKENS >= span.start + span.len,
+            "a span has pages for all its tokens"
+        );
     }
     let plan = Plan::new(cpu, kv, kind, spans);
     scratch.parts.resize(scratch.parts.len().max(plan.parts * (kv.head_dim + 2)), 0.0);
@@ -231,14 +247,24 @@ impl Plan {
             self.merges.push(Merge { first: self.parts + (row - unit.rows.start) * chunks, chunks, out });
         }
         for (n, chunk) in unit.chunks.clone().enumerate() {
-            self.units.push(Unit { chunks: chunk..chunk + 1, part: Some(self.parts + n), rows: unit.rows.clone(), ..unit });
+            self.units.push(Unit {
+                chunks: chunk..chunk + 1,
+                part: Some(self.parts + n),
+                rows: unit.rows.clone(),
+                ..unit
+            });
         }
         self.parts += unit.rows.len() * chunks;
     }
 }
 
 /// The chunks that any of the rows sees.
-fn chunks_of(span: &AttentionSpan<'_>, kind: AttentionKind, group: usize, rows: &Range<usize>) -> Range<usize> {
+fn chunks_of(
+    span: &AttentionSpan<'_>,
+    kind: AttentionKind,
+    group: usize,
+    rows: &Range<usize>,
+) -> Range<usize> {
     let first = visible(span, kind, rows.start / group).start;
     let last = visible(span, kind, (rows.end - 1) / group).end;
     first / CHUNK_TOKENS..last.div_ceil(CHUNK_TOKENS)

@@ -40,7 +40,9 @@ pub(crate) fn put_row(layout: &Layout, group: &mut [u8], row: usize, codes: &[u8
         }
         6 => {
             plane4(4);
-            (0..2).for_each(|i| put(256 + 64 * i, (0..4).fold(0, |word, j| word | high(i + 2 * j, 4) << (2 * j))));
+            (0..2).for_each(|i| {
+                put(256 + 64 * i, (0..4).fold(0, |word, j| word | high(i + 2 * j, 4) << (2 * j)))
+            });
         }
         8 => (0..8).for_each(|q| put(64 * q, quads[q])),
         narrow => {

@@ -28,7 +28,13 @@ pub struct RopeTable {
 impl RopeTable {
     /// Angles `position * frequency`, for each token's position and each pair's frequency. Computed in f64: far
     /// positions lose nothing.
-    pub fn fill(&mut self, cpu: &Cpu, positions: impl Iterator<Item = usize>, frequencies: &[f64], magnitude: f32) {
+    pub fn fill(
+        &mut self,
+        cpu: &Cpu,
+        positions: impl Iterator<Item = usize>,
+        frequencies: &[f64],
+        magnitude: f32,
+    ) {
         let positions: Vec<usize> = positions.collect();
         let pairs = frequencies.len();
         self.pairs = pairs;

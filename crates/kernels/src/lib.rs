@@ -21,6 +21,7 @@ mod matmul;
 mod matrix;
 mod norm;
 mod pool;
+pub mod probe;
 mod share;
 mod simd;
 

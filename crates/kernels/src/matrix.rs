@@ -247,7 +247,9 @@ fn read_quantised_row(layout: &Layout, tile: &[u8], row: usize, out: &mut [f32])
         for (k, out) in out.iter_mut().enumerate() {
             parts.codes[k] = codes::get(layout, &tile[place.codes..], row, k);
             *out = match layout.scales {
-                Scales::E8m0 => half::bf16::from_bits(parts.d).to_f32() * f32::from(layout.value(parts.codes[k])),
+                Scales::E8m0 => {
+                    half::bf16::from_bits(parts.d).to_f32() * f32::from(layout.value(parts.codes[k]))
+                }
                 _ => layout.weight(&parts, k),
             };
         }

@@ -26,7 +26,12 @@ impl RmsNorm<'_> {
         cpu.run(units.count, |unit| {
             let mut row_out = vec![0.0; columns];
             for row in units.range(unit) {
-                cpu.dispatch(NormOp { norm: *self, x: &x[row * columns..][..columns], out: &mut row_out, add: None });
+                cpu.dispatch(NormOp {
+                    norm: *self,
+                    x: &x[row * columns..][..columns],
+                    out: &mut row_out,
+                    add: None,
+                });
                 writer.put_row(cpu, row, &row_out);
             }
         });

@@ -5,8 +5,8 @@
 //! Waiting workers spin for a short while, since the next operation usually follows within microseconds, and
 //! then park.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 
 /// How often a waiting worker looks for work before it parks: about 50 to 100 microseconds.

@@ -106,6 +106,10 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
         sums: &mut [Self::I; M],
     );
 
+    /// The fastest way to multiply 64 unsigned by 64 signed bytes and add to `sum`, which may wrap around in
+    /// 16 bits: for measuring a processor's peak, not for results.
+    fn multiply_bytes(self, sum: Self::I, a: Self::B, b: Self::B) -> Self::I;
+
     /// The sum of the lanes: halves are added to halves, 8 + 8, 4 + 4, 2 + 2, 1 + 1.
     fn sum(self, a: Self::F) -> f32;
     /// The largest lane; no lane is NaN.

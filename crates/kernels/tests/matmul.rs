@@ -91,7 +91,11 @@ fn every_format_multiplies_as_it_decodes() {
                 let terms: Vec<f64> = weights.iter().zip(&x).map(|(w, x)| f64::from(*w) * x).collect();
                 let (sum, size): (f64, f64) = (terms.iter().sum(), terms.iter().map(|t| t.abs()).sum());
                 let got = f64::from(out[token * rows + row]);
-                assert!((got - sum).abs() <= 2e-5 * size, "{} token {token} row {row}: {got}, not {sum}", format.name);
+                assert!(
+                    (got - sum).abs() <= 2e-5 * size,
+                    "{} token {token} row {row}: {got}, not {sum}",
+                    format.name
+                );
             }
         }
     }
@@ -108,7 +112,11 @@ fn every_instruction_set_equals_scalar_code_on_10_000_blocks_a_format() {
         let want = product(&cpu(Isa::Scalar, 2), format, rows, columns, &bytes, &x);
         for isa in isas() {
             let got = product(&cpu(isa, 2), format, rows, columns, &bytes, &x);
-            assert!(want.iter().zip(&got).all(|(a, b)| a.to_bits() == b.to_bits()), "{} on {isa}", format.name);
+            assert!(
+                want.iter().zip(&got).all(|(a, b)| a.to_bits() == b.to_bits()),
+                "{} on {isa}",
+                format.name
+            );
         }
     }
 }
@@ -161,8 +169,10 @@ fn a_token_s_products_do_not_depend_on_the_others_nor_on_threads() {
         let (rows, columns, tokens) = (80, 256, 33);
         let bytes = random.matrix(format, rows, columns);
         let x: Vec<f32> = (0..tokens * columns).map(|_| random.number()).collect();
-        let alone: Vec<f32> =
-            x.chunks(columns).flat_map(|x| product(&cpu(Isa::detect(), 1), format, rows, columns, &bytes, x)).collect();
+        let alone: Vec<f32> = x
+            .chunks(columns)
+            .flat_map(|x| product(&cpu(Isa::detect(), 1), format, rows, columns, &bytes, x))
+            .collect();
         for threads in [1, 2, 3] {
             let together = product(&cpu(Isa::detect(), threads), format, rows, columns, &bytes, &x);
             let same = alone.iter().zip(&together).all(|(a, b)| a.to_bits() == b.to_bits());

@@ -119,6 +119,13 @@ impl Attention {
         attention(cpu, kv, self.kind, spans, q, &mut pass.mixed, &mut pass.scratch);
         let needs = Needs::of(cpu, self.output.format());
         pass.inner.quantize(cpu, &pass.mixed, self.output.columns(), needs);
-        super::project(cpu, &self.output, self.post_norm.as_ref(), &pass.inner, &mut pass.output, &mut pass.x);
+        super::project(
+            cpu,
+            &self.output,
+            self.post_norm.as_ref(),
+            &pass.inner,
+            &mut pass.output,
+            &mut pass.x,
+        );
     }
 }

@@ -72,7 +72,8 @@ impl Head {
                 LogitsWanted::Last => span.len - 1..span.len,
                 LogitsWanted::All => 0..span.len,
             };
-            pass.output.extend_from_slice(&pass.x[(first + wanted.start) * columns..(first + wanted.end) * columns]);
+            pass.output
+                .extend_from_slice(&pass.x[(first + wanted.start) * columns..(first + wanted.end) * columns]);
             first += span.len;
         }
         let cpu = &*pass.cpu;

@@ -53,9 +53,8 @@ impl Rope {
         let factor = f64::from(source.float_or("rope.scaling.factor", Some(1.0))?);
         let original = source.number("rope.scaling.original_context_length", 1..=1 << 30)? as f64;
         let attention = source.float_or("rope.scaling.attn_factor", Some(1.0))?;
-        let pair_turning = |turns: f64| {
-            dims as f64 * (original / (turns * 2.0 * PI)).ln() / (2.0 * f64::from(base).ln())
-        };
+        let pair_turning =
+            |turns: f64| dims as f64 * (original / (turns * 2.0 * PI)).ln() / (2.0 * f64::from(base).ln());
         let fast = pair_turning(f64::from(source.float_or("rope.scaling.yarn_beta_fast", Some(32.0))?));
         let slow = pair_turning(f64::from(source.float_or("rope.scaling.yarn_beta_slow", Some(1.0))?));
         let (low, high) = (fast.floor().max(0.0), slow.ceil().min(dims as f64 - 1.0));

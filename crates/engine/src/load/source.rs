@@ -148,7 +148,8 @@ impl<'a> Source<'a> {
         let tensor = self.file.tensor(name).ok_or_else(|| self.missing(name))?;
         // Files may write trailing dimensions of 1.
         let (head, tail) = tensor.info.shape.split_at(shape.len().min(tensor.info.shape.len()));
-        let same = head.len() == shape.len() && head.iter().zip(shape).all(|(have, want)| *have == *want as u64);
+        let same =
+            head.len() == shape.len() && head.iter().zip(shape).all(|(have, want)| *have == *want as u64);
         if !same || tail.iter().any(|n| *n != 1) {
             return Err(self.wrong(name, shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ")));
         }

@@ -55,7 +55,8 @@ pub(super) fn load(source: &mut Source<'_>) -> Result<Box<dyn Model>, LoadError>
         let sizes = [hyper.embedding, hyper.feed_forward];
         let feed_forward = FeedForward::load(source, &block, sizes, epsilon, Gate::GeluTanh)?;
         if attention.parts() != [false, true, true] || !feed_forward.has_post_norm() {
-            let problem = "every block of gemma3 has norms on query and key heads and norms behind, and no biases";
+            let problem =
+                "every block of gemma3 has norms on query and key heads and norms behind, and no biases";
             return Err(source.bad("attention", problem));
         }
         layers.push(Layer { attention, feed_forward, windowed: window.is_some() });

@@ -29,12 +29,17 @@ impl Hyper {
         let heads = source.number("attention.head_count", 1..=4096)?;
         let kv_heads = source.number_or("attention.head_count_kv", Some(heads), 1..=heads)?;
         if !heads.is_multiple_of(kv_heads) {
-            return Err(source.bad("attention.head_count_kv", format!("{kv_heads} does not divide {heads} heads")));
+            return Err(
+                source.bad("attention.head_count_kv", format!("{kv_heads} does not divide {heads} heads"))
+            );
         }
-        let head_dim = source.number_or("attention.key_length", Some(embedding / heads), 16..=HEAD_DIM_MAX)?;
+        let head_dim =
+            source.number_or("attention.key_length", Some(embedding / heads), 16..=HEAD_DIM_MAX)?;
         let value_dim = source.number_or("attention.value_length", Some(head_dim), 1..=HEAD_DIM_MAX)?;
         if !head_dim.is_multiple_of(16) || value_dim != head_dim {
-            let problem = format!("keys of {head_dim} and values of {value_dim} numbers: equal multiples of 16 are needed");
+            let problem = format!(
+                "keys of {head_dim} and values of {value_dim} numbers: equal multiples of 16 are needed"
+            );
             return Err(source.bad("attention.key_length", problem));
         }
         let rope_dims = source.number_or("rope.dimension_count", Some(head_dim), 2..=head_dim)?;
@@ -66,7 +71,8 @@ impl Hyper {
 
     pub(super) fn shape(&self, vocabulary: usize, windows: &[Option<usize>]) -> Shape {
         let AttentionShape { kv_heads, head_dim, .. } = self.attention;
-        let kv_layers = windows.iter().map(|window| KvLayer { heads: kv_heads, head_dim, window: *window }).collect();
+        let kv_layers =
+            windows.iter().map(|window| KvLayer { heads: kv_heads, head_dim, window: *window }).collect();
         Shape { vocabulary, context_length: self.context_length, kv_layers }
     }
 }
@@ -107,7 +113,10 @@ impl Llama {
             let attention = Attention::load(source, &block, &hyper.attention, None)?;
             check(source, &attention)?;
             let sizes = [hyper.embedding, hyper.feed_forward];
-            layers.push(Layer { attention, feed_forward: FeedForward::load(source, &block, sizes, epsilon, Gate::Silu)? });
+            layers.push(Layer {
+                attention,
+                feed_forward: FeedForward::load(source, &block, sizes, epsilon, Gate::Silu)?,
+            });
         }
         let head = Head::load(source, &embedding, epsilon)?;
         let shape = hyper.shape(embedding.vocabulary(), &vec![None; hyper.layers]);

@@ -11,6 +11,9 @@ pub(super) fn load(source: &mut Source<'_>) -> Result<Box<dyn Model>, LoadError>
     let hyper = Hyper::read(source, RopePairs::Halves)?;
     Llama::load(source, &hyper, |source, attention| match attention.parts() {
         [true, false, false] => Ok(()),
-        _ => Err(source.bad("attention", "every block of qwen2 has biases on queries, keys and values and no other norms")),
+        _ => Err(source.bad(
+            "attention",
+            "every block of qwen2 has biases on queries, keys and values and no other norms",
+        )),
     })
 }

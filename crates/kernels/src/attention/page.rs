@@ -120,7 +120,8 @@ impl<const R: usize> State<R> {
         for (r, seen) in seen.iter().enumerate() {
             self.weigh(s, r, seen, &mut scores[r], dim);
         }
-        let tokens = seen.iter().map(|v| v.start).min().unwrap_or(0)..seen.iter().map(|v| v.end).max().unwrap_or(0);
+        let tokens =
+            seen.iter().map(|v| v.start).min().unwrap_or(0)..seen.iter().map(|v| v.end).max().unwrap_or(0);
         for at in (0..dim).step_by(LANES) {
             // SAFETY: `at + 16 <= dim`, as `dim` is a multiple of 16; `tokens` lies within the page.
             unsafe {
@@ -141,7 +142,14 @@ impl<const R: usize> State<R> {
     /// Turns a row's scores into weights e^(score - largest so far), 0 for what it does not see, and scales
     /// what was summed before to the new largest score.
     #[inline(always)]
-    fn weigh<S: Simd>(&mut self, s: S, r: usize, seen: &Range<usize>, scores: &mut [f32; PAGE_TOKENS], dim: usize) {
+    fn weigh<S: Simd>(
+        &mut self,
+        s: S,
+        r: usize,
+        seen: &Range<usize>,
+        scores: &mut [f32; PAGE_TOKENS],
+        dim: usize,
+    ) {
         if seen.is_empty() {
             *scores = [0.0; PAGE_TOKENS];
             return;
@@ -153,10 +161,8 @@ impl<const R: usize> State<R> {
             let (low, high) = (s.load(scores.as_ptr()), s.load(scores.as_ptr().add(LANES)));
             let largest = s.max_lane(s.max(low, high)).max(self.maximum[r]);
             let before = self.maximum[r];
-            let (low, high) = (
-                math::exp(s, s.sub(low, s.splat(largest))),
-                math::exp(s, s.sub(high, s.splat(largest))),
-            );
+            let (low, high) =
+                (math::exp(s, s.sub(low, s.splat(largest))), math::exp(s, s.sub(high, s.splat(largest))));
             s.store(low, scores.as_mut_ptr());
             s.store(high, scores.as_mut_ptr().add(LANES));
             let sum = s.sum(s.add(low, high));

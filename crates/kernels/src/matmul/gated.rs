@@ -27,7 +27,15 @@ const TOKENS: usize = 32;
 ///
 /// # Panics
 /// If sizes do not fit; the rows of `gate` and `up` must be a multiple of 32.
-pub fn gated(cpu: &Cpu, x: &Activations, gate: &Matrix, up: &Matrix, act: Gate, out: &mut Activations, needs: Needs) {
+pub fn gated(
+    cpu: &Cpu,
+    x: &Activations,
+    gate: &Matrix,
+    up: &Matrix,
+    act: Gate,
+    out: &mut Activations,
+    needs: Needs,
+) {
     assert!(gate.rows() == up.rows() && gate.rows().is_multiple_of(ROWS), "{} gates", gate.rows());
     assert!(gate.columns() == x.columns() && up.columns() == x.columns());
     out.resize(cpu, x.rows(), gate.rows(), needs);

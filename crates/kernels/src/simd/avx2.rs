@@ -13,8 +13,10 @@ pub(crate) struct Avx2(());
 
 impl Avx2 {
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c"))
-            .then_some(Avx2(()))
+        (is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c"))
+        .then_some(Avx2(()))
     }
 
     pub(crate) fn run<O: Op>(self, op: O) -> O::Out {
@@ -33,13 +35,23 @@ pub(crate) struct F2(__m256, __m256);
 pub(crate) struct I2(__m256i, __m256i);
 
 macro_rules! both {
-    ($f:ident, $a:expr) => { F2($f($a.0), $f($a.1)) };
-    ($f:ident, $a:expr, $b:expr) => { F2($f($a.0, $b.0), $f($a.1, $b.1)) };
-    ($f:ident, $a:expr, $b:expr, $c:expr) => { F2($f($a.0, $b.0, $c.0), $f($a.1, $b.1, $c.1)) };
+    ($f:ident, $a:expr) => {
+        F2($f($a.0), $f($a.1))
+    };
+    ($f:ident, $a:expr, $b:expr) => {
+        F2($f($a.0, $b.0), $f($a.1, $b.1))
+    };
+    ($f:ident, $a:expr, $b:expr, $c:expr) => {
+        F2($f($a.0, $b.0, $c.0), $f($a.1, $b.1, $c.1))
+    };
 }
 macro_rules! both_int {
-    ($f:ident, $a:expr) => { I2($f($a.0), $f($a.1)) };
-    ($f:ident, $a:expr, $b:expr) => { I2($f($a.0, $b.0), $f($a.1, $b.1)) };
+    ($f:ident, $a:expr) => {
+        I2($f($a.0), $f($a.1))
+    };
+    ($f:ident, $a:expr, $b:expr) => {
+        I2($f($a.0, $b.0), $f($a.1, $b.1))
+    };
 }
 
 /// One quad into 16-bit sums.
@@ -196,7 +208,10 @@ unsafe impl Simd for Avx2 {
     unsafe fn load_f16(self, from: *const u16) -> F2 {
         // SAFETY: the caller's.
         unsafe {
-            F2(_mm256_cvtph_ps(_mm_loadu_si128(from.cast())), _mm256_cvtph_ps(_mm_loadu_si128(from.add(8).cast())))
+            F2(
+                _mm256_cvtph_ps(_mm_loadu_si128(from.cast())),
+                _mm256_cvtph_ps(_mm_loadu_si128(from.add(8).cast())),
+            )
         }
     }
     #[inline(always)]
@@ -404,6 +419,16 @@ unsafe impl Simd for Avx2 {
                 quad_wide::<C, M, 6>(self, group, acts, sums);
                 quad_wide::<C, M, 7>(self, group, acts, sums);
             }
+        }
+    }
+    #[inline(always)]
+    fn multiply_bytes(self, sum: I2, a: I2, b: I2) -> I2 {
+        // SAFETY: see the impl.
+        unsafe {
+            I2(
+                _mm256_add_epi16(sum.0, _mm256_maddubs_epi16(a.0, b.0)),
+                _mm256_add_epi16(sum.1, _mm256_maddubs_epi16(a.1, b.1)),
+            )
         }
     }
     #[inline(always)]

@@ -234,6 +234,11 @@ unsafe impl Simd for Avx512 {
         unsafe { self.dot::<C, M>(group, quads, acts, sums) }
     }
     #[inline(always)]
+    fn multiply_bytes(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see the impl.
+        unsafe { _mm512_dpbusd_epi32(sum, a, b) }
+    }
+    #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
         // SAFETY: see the impl.
         unsafe {

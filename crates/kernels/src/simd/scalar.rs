@@ -202,6 +202,11 @@ unsafe impl Simd for Scalar {
         unsafe { self.dot::<C, M>(group, quads, acts, sums) }
     }
     #[inline(never)]
+    fn multiply_bytes(self, sum: Self::I, a: Self::B, b: Self::B) -> Self::I {
+        let product = |i: usize| i32::from(a[i]) * i32::from(b[i].cast_signed());
+        from_fn(|lane| sum[lane] + (0..4).map(|k| product(4 * lane + k)).sum::<i32>())
+    }
+    #[inline(never)]
     fn sum(self, a: Self::F) -> f32 {
         let a: [f32; 8] = from_fn(|i| a[i] + a[i + 8]);
         let a: [f32; 4] = from_fn(|i| a[i] + a[i + 4]);

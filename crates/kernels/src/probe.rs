@@ -1,0 +1,119 @@
+//! What this machine can do at best: the two limits that every speed is held against.
+//!
+//! Both are measured with all threads, several times, and the best time counts: a neighbour can only make a
+//! run slower.
+
+use crate::buffer::Buffer;
+use crate::cpu::Cpu;
+use crate::simd::{Op, Simd};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// More than any last-level cache holds.
+const READ_BYTES: usize = 512 << 20;
+/// What a thread reads at a time.
+const PART_BYTES: usize = 1 << 20;
+const READ_ROUNDS: usize = 8;
+
+/// Independent sums, enough to hide an instruction's latency.
+const CHAINS: usize = 12;
+const STEPS: usize = 200_000;
+const PEAK_ROUNDS: usize = 20;
+
+/// Bytes a second that all threads together read from memory.
+pub fn read_bandwidth(cpu: &Cpu) -> f64 {
+    let mut buffer = Buffer::<u8>::zeroed(READ_BYTES);
+    // Untouched pages would all be the one page of zeros.
+    buffer.fill(1);
+    let read = || {
+        cpu.run(READ_BYTES / PART_BYTES, |part| {
+            black_box(cpu.dispatch(Read(&buffer[part * PART_BYTES..][..PART_BYTES])));
+        })
+    };
+    READ_BYTES as f64 / best_of(READ_ROUNDS, read).as_secs_f64()
+}
+
+/// Operations a second, a multiplication and an addition being two, of all threads together on bytes.
+pub fn int8_peak(cpu: &Cpu) -> f64 {
+    // One unit a thread: the pool hands the second to the other thread while the first is busy.
+    let multiply = || {
+        cpu.run(cpu.threads(), |_| {
+            black_box(cpu.dispatch(Multiply));
+        })
+    };
+    let operations = 2 * 64 * CHAINS * STEPS * cpu.threads();
+    operations as f64 / best_of(PEAK_ROUNDS, multiply).as_secs_f64()
+}
+
+fn best_of(rounds: usize, run: impl Fn()) -> Duration {
+    let timed = |_| {
+        let started = Instant::now();
+        run();
+        started.elapsed()
+    };
+    (0..rounds).map(timed).min().expect("there is a round")
+}
+
+struct Read<'a>(&'a [u8]);
+
+impl Op for Read<'_> {
+    type Out = f32;
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) -> f32 {
+        /// Ahead of the reads, in bytes, as the matrix kernel does it.
+        const AHEAD: usize = 4096;
+        // SAFETY: a line is 64 bytes.
+        let mut all = [unsafe { s.load_bytes([0; 64].as_ptr()) }; 4];
+        for lines in self.0.chunks_exact(64 * all.len()) {
+            for (i, all) in all.iter_mut().enumerate() {
+                let at = lines[64 * i..].as_ptr();
+                s.prefetch(at.wrapping_add(AHEAD));
+                // SAFETY: `lines` has 64 bytes for each.
+                *all = s.or(*all, unsafe { s.load_bytes(at) });
+            }
+        }
+        let zero = [s.splat_i32(0); 4];
+        let sum = |i: usize| s.sum(s.to_float(s.multiply_bytes(zero[i], all[i], all[i])));
+        sum(0) + sum(1) + sum(2) + sum(3)
+    }
+}
+
+struct Multiply;
+
+impl Op for Multiply {
+    type Out = f32;
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) -> f32 {
+        let ones = [1_u8; 64];
+        // SAFETY: 64 bytes. Hidden from the optimiser, which would otherwise know the sums.
+        let (a, b) =
+            unsafe { (s.load_bytes(black_box(&ones).as_ptr()), s.load_bytes(black_box(&ones).as_ptr())) };
+        let mut sums = [s.splat_i32(0); CHAINS];
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                *sum = s.multiply_bytes(*sum, a, b);
+            }
+        }
+        sums.iter().map(|sum| s.sum(s.to_float(*sum))).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::CpuOptions;
+    use crate::isa::Isa;
+
+    #[test]
+    fn one_step_multiplies_64_pairs_of_bytes_on_every_instruction_set() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+            let cpu = Cpu::new(CpuOptions { threads: Some(1), isa: Some(isa) }).unwrap();
+            let expect = (64 * CHAINS * STEPS) as f32;
+            let sums = cpu.dispatch(Multiply);
+            // Sixteen-bit sums wrap around, which is all that AVX2's fastest multiplication has.
+            assert!(isa == Isa::Avx2 || (sums / expect - 1.0).abs() < 1e-3, "{isa}: {sums} for {expect}");
+        }
+    }
+}

@@ -15,7 +15,7 @@ use crate::matrix::{GROUP, Matrix};
 use crate::share::Shared;
 use crate::simd::LANES;
 use std::ops::Range;
-use tile::{Tile, Write};
+use tile::{TILES_MAX, Tiles, Write};
 
 /// One product: `out[token][row] = W x[token]`, or added to what is there.
 #[derive(Debug)]
@@ -52,9 +52,13 @@ pub fn matmul(cpu: &Cpu, x: &Activations, products: &mut [Product<'_>]) {
     let units = Units::new(cpu, tiles, x);
     cpu.run(units.count(), |unit| {
         let (tiles, tokens) = units.part(unit);
-        for tile in tiles {
+        let mut tile = tiles.start;
+        while tile < tiles.end {
             let job = jobs.iter().rfind(|j| j.first_tile <= tile).expect("the first job starts at tile 0");
-            job.compute(cpu, x, tile - job.first_tile, tokens.clone());
+            let first = tile - job.first_tile;
+            let count = (tiles.end - tile).min(job.weights.tiles() - first).min(TILES_MAX);
+            job.compute(cpu, x, first..first + count, tokens.clone());
+            tile += count;
         }
     });
 }
@@ -67,13 +71,14 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn compute(&self, cpu: &Cpu, x: &Activations, tile: usize, tokens: Range<usize>) {
+    fn compute(&self, cpu: &Cpu, x: &Activations, tiles: Range<usize>, tokens: Range<usize>) {
         let rows = self.weights.rows();
-        cpu.dispatch(Tile {
+        cpu.dispatch(Tiles {
             weights: self.weights,
-            tile,
+            first: tiles.start,
+            count: tiles.len(),
             x,
-            out: self.out.pointer(tokens.start * rows + tile * LANES),
+            out: self.out.pointer(tokens.start * rows + tiles.start * LANES),
             stride: rows,
             write: self.write,
             tokens,
@@ -98,8 +103,8 @@ impl Units {
         let tokens_each = (chunk / block * block).min(x.rows()).max(1);
         let chunks = x.rows().div_ceil(tokens_each).max(1);
         // A few units for each thread, so that one that is held up does not hold up the others for long.
-        let tiles_each = (tiles * chunks).div_ceil(6 * cpu.threads()).clamp(1, tiles.max(1));
-        Units { tiles, tokens: x.rows(), tiles_each: tiles_each.min(64), tokens_each }
+        let tiles_each = (tiles * chunks).div_ceil(6 * cpu.threads()).next_multiple_of(TILES_MAX).min(64);
+        Units { tiles, tokens: x.rows(), tiles_each, tokens_each }
     }
 
     fn count(&self) -> usize {

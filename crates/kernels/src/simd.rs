@@ -32,6 +32,8 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
 
     /// Tokens that one call of the matrix kernel computes together: what the registers hold.
     const TOKENS_MAX: usize;
+    /// Whether the registers hold the sums of two tiles with `TOKENS_MAX` tokens.
+    const TWO_TILES: bool;
     /// Query rows that one call of the attention kernel computes together.
     const QUERIES_MAX: usize;
     /// Whether products of 8-bit codes need the activations widened to 16 bits (see `dot8`).
@@ -86,24 +88,24 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// Looks each byte, below 16, up in a table of 16 bytes.
     unsafe fn lookup(self, table: *const u8, index: Self::B) -> Self::B;
 
-    /// Sums products over up to 8 quads of k, for M tokens: for each quad, 4 codes of each row times the 4
-    /// activations of each token, `sums[m] += ...`. `acts` points at `[quad][M][4]` signed bytes.
-    /// `codes::<C>(group, quad)` gives the codes; they are below 2^C::BITS <= 64.
-    unsafe fn dot<C: CodePlanes, const M: usize>(
+    /// Sums products over up to 8 quads of k, for T tiles and M tokens: for each quad, 4 codes of each row times
+    /// the 4 activations of each token, `sums[t][m] += ...`. `acts` points at `[quad][M][4]` signed bytes.
+    /// `C::quad` gives the codes; they are below 2^C::BITS <= 64.
+    unsafe fn dot<C: CodePlanes, const T: usize, const M: usize>(
         self,
-        group: *const u8,
+        groups: [*const u8; T],
         quads: QuadRange,
         acts: *const u8,
-        sums: &mut [Self::I; M],
+        sums: &mut [[Self::I; M]; T],
     );
 
     /// As `dot`, for codes up to 255. With `WIDE_8BIT` the activations are 16-bit: `[quad][M][k0, k2, k1, k3]`.
-    unsafe fn dot8<C: CodePlanes, const M: usize>(
+    unsafe fn dot8<C: CodePlanes, const T: usize, const M: usize>(
         self,
-        group: *const u8,
+        groups: [*const u8; T],
         quads: QuadRange,
         acts: *const u8,
-        sums: &mut [Self::I; M],
+        sums: &mut [[Self::I; M]; T],
     );
 
     /// The fastest way to multiply 64 unsigned by 64 signed bytes and add to `sum`, which may wrap around in

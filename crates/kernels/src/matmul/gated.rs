@@ -1,7 +1,7 @@
 //! The gated feed-forward's first half as one operation: act(gate x) * (up x), quantised for the down matrix.
 
 use super::Units;
-use super::tile::{Tile, Write};
+use super::tile::{Tiles, Write};
 use crate::activations::{Activations, Needs};
 use crate::cpu::Cpu;
 use crate::math;
@@ -68,17 +68,16 @@ fn compute(
     tokens: Range<usize>,
     out: &mut [[f32; ROWS]; TOKENS],
 ) {
-    for half in 0..ROWS / LANES {
-        cpu.dispatch(Tile {
-            weights,
-            tile: group * (ROWS / LANES) + half,
-            x,
-            tokens: tokens.clone(),
-            out: out.as_flattened_mut()[half * LANES..].as_mut_ptr(),
-            stride: ROWS,
-            write: Write::Store,
-        });
-    }
+    cpu.dispatch(Tiles {
+        weights,
+        first: group * (ROWS / LANES),
+        count: ROWS / LANES,
+        x,
+        tokens,
+        out: out.as_flattened_mut().as_mut_ptr(),
+        stride: ROWS,
+        write: Write::Store,
+    });
 }
 
 /// One token's 32 values: the gates become the products.

@@ -1,6 +1,7 @@
-//! The micro-kernel: a tile of 16 rows times a run of tokens, M tokens at a time.
+//! The micro-kernel: one or two tiles of 16 rows times a run of tokens, M tokens at a time.
 //!
-//! For each group of 32 k the codes are unpacked once and used for M tokens. Within a group the sums are
+//! For each group of 32 k the codes are unpacked once and used for M tokens; where the registers hold two tiles,
+//! an activation is loaded once for both. Within a group the sums are
 //! whole numbers and exact; the groups are added in the order of k:
 //! `y += (sum * scale - min * sum of the activations) * scale of the activations`.
 
@@ -19,28 +20,34 @@ pub(super) enum Write {
     Add,
 }
 
-/// One tile's products with some tokens.
-pub(super) struct Tile<'a> {
+/// The products of one or two neighbouring tiles with some tokens.
+pub(super) struct Tiles<'a> {
     pub(super) weights: &'a Matrix,
-    pub(super) tile: usize,
+    pub(super) first: usize,
+    /// At most `TILES_MAX`.
+    pub(super) count: usize,
     pub(super) x: &'a Activations,
     /// Starts at a block of the activations.
     pub(super) tokens: Range<usize>,
-    /// The tile's first element for the first of `tokens`; as many rows as the matrix has are written.
+    /// The first tile's first element for the first of `tokens`; as many rows as the matrix has are written.
     pub(super) out: *mut f32,
     /// From one token's elements to the next one's.
     pub(super) stride: usize,
     pub(super) write: Write,
 }
 
+/// Tiles that an operation may ask for together.
+pub(super) const TILES_MAX: usize = 2;
+
 /// How far ahead of its use a weight is fetched from memory.
 const PREFETCH_BYTES: usize = 2048;
 
-impl Op for Tile<'_> {
+impl Op for Tiles<'_> {
     type Out = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
+        assert!((1..=TILES_MAX).contains(&self.count));
         assert!(self.tokens.start.is_multiple_of(self.x.block()) && self.tokens.end <= self.x.rows());
         match &self.weights.format().packing {
             Packing::Float(Float::F32) => self.float::<S, PlainF32>(s),
@@ -51,7 +58,7 @@ impl Op for Tile<'_> {
     }
 }
 
-impl Tile<'_> {
+impl Tiles<'_> {
     #[inline(always)]
     fn quantised<S: Simd>(self, s: S, layout: &Layout) {
         use Scales::{E8m0, F16, F16Min, Super, SuperMin};
@@ -84,13 +91,12 @@ impl Tile<'_> {
         let tokens = self.x.rows() * groups;
         assert!(self.x.codes.len() >= tokens * RECORD && self.x.sums[kind].len() >= tokens * halves);
         assert!(!wide || self.x.wide.len() >= tokens * GROUP, "the activations were not widened");
-        let tile = self.weights.tile(self.tile).as_ptr();
         self.blocks(s, |token| {
             // SAFETY: the asserts above; a block's part starts at its first token's place.
             unsafe {
                 Block {
-                    tile,
                     groups,
+                    fetch: token == self.tokens.start,
                     codes: self.x.codes.as_ptr().add(token * groups * RECORD),
                     wide: self.x.wide.as_ptr().cast::<u8>().wrapping_add(token * groups * GROUP * 2),
                     sums: self.x.sums[kind].as_ptr().add(token * groups * halves),
@@ -104,9 +110,7 @@ impl Tile<'_> {
     fn float<S: Simd, P: Plain>(self, s: S) {
         let columns = self.x.columns();
         assert!(self.x.float.len() >= self.x.rows() * columns, "the activations were not kept in f32");
-        let tile = self.weights.tile(self.tile).as_ptr();
         self.blocks(s, |token| FloatBlock {
-            tile,
             columns,
             x: self.x.float[token * columns..].as_ptr(),
             kernel: std::marker::PhantomData::<P>,
@@ -116,21 +120,27 @@ impl Tile<'_> {
     /// Calls the kernel for each block of tokens and writes its results.
     #[inline(always)]
     fn blocks<S: Simd, K: Kernel>(&self, s: S, kernel: impl Fn(usize) -> K) {
-        let rows = (self.weights.rows() - self.tile * LANES).min(LANES);
+        let tile = |n: usize| self.weights.tile(self.first + n).as_ptr();
         let mut token = self.tokens.start;
         while token < self.tokens.end {
             let tokens = block_at(self.x.block(), self.x.rows(), token).len();
             assert!(token + tokens <= self.tokens.end, "a run of tokens ends with a block");
             let start = self.out.wrapping_add((token - self.tokens.start) * self.stride);
-            let out = Out { start, stride: self.stride, rows, write: self.write };
+            let out = |n: usize| Out {
+                start: start.wrapping_add(n * LANES),
+                stride: self.stride,
+                rows: (self.weights.rows() - (self.first + n) * LANES).min(LANES),
+                write: self.write,
+            };
             let kernel = kernel(token);
-            // SAFETY: `kernel` points at the parts of this tile and this block.
+            // SAFETY: `kernel` points at the parts of this block, `tile` at tiles of the same matrix.
             unsafe {
-                if tokens == 1 {
-                    kernel.compute::<S, 1>(s, out);
-                } else if S::TOKENS_MAX > 1 {
-                    // Compiled only for the instruction sets that have such blocks.
-                    several(s, &kernel, tokens, out);
+                if self.count == 2 && tokens == S::TOKENS_MAX && S::TWO_TILES {
+                    two_tiles(s, &kernel, [tile(0), tile(1)], [out(0), out(1)]);
+                } else {
+                    for n in 0..self.count {
+                        one_tile(s, &kernel, tokens, tile(n), out(n));
+                    }
                 }
             }
             token += tokens;
@@ -138,24 +148,38 @@ impl Tile<'_> {
     }
 }
 
+/// A tile and a block of tokens. What an instruction set has no blocks of is not compiled for it.
 #[inline(always)]
-unsafe fn several<S: Simd, K: Kernel>(s: S, kernel: &K, tokens: usize, out: Out) {
+unsafe fn one_tile<S: Simd, K: Kernel>(s: S, kernel: &K, tokens: usize, tile: *const u8, out: Out) {
     // SAFETY: the caller's.
     unsafe {
-        match tokens {
-            2 => kernel.compute::<S, 2>(s, out),
-            4 => kernel.compute::<S, 4>(s, out),
-            8 if S::TOKENS_MAX > 4 => eight(s, kernel, out),
-            tokens => unreachable!("no instruction set has blocks of {tokens} tokens"),
+        if tokens == 1 {
+            kernel.compute::<S, 1, 1>(s, [tile], [out]);
+        } else if S::TOKENS_MAX >= 4 {
+            match tokens {
+                2 => kernel.compute::<S, 1, 2>(s, [tile], [out]),
+                4 => kernel.compute::<S, 1, 4>(s, [tile], [out]),
+                8 => eight(s, kernel, tile, out),
+                tokens => unreachable!("no instruction set has blocks of {tokens} tokens"),
+            }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn eight<S: Simd, K: Kernel>(s: S, kernel: &K, out: Out) {
-    if S::TOKENS_MAX > 4 {
+unsafe fn eight<S: Simd, K: Kernel>(s: S, kernel: &K, tile: *const u8, out: Out) {
+    if S::TOKENS_MAX >= 8 {
         // SAFETY: the caller's.
-        unsafe { kernel.compute::<S, 8>(s, out) }
+        unsafe { kernel.compute::<S, 1, 8>(s, [tile], [out]) }
+    }
+}
+
+#[inline(always)]
+unsafe fn two_tiles<S: Simd, K: Kernel>(s: S, kernel: &K, tiles: [*const u8; 2], out: [Out; 2]) {
+    if S::TWO_TILES {
+        const { assert!(!S::TWO_TILES || S::TOKENS_MAX == 8) };
+        // SAFETY: the caller's.
+        unsafe { kernel.compute::<S, 2, 8>(s, tiles, out) }
     }
 }
 
@@ -188,17 +212,23 @@ impl Out {
     }
 }
 
-/// A tile times M tokens.
+/// T tiles times M tokens.
 trait Kernel {
     /// # Safety
-    /// The kernel's pointers are those of M tokens.
-    unsafe fn compute<S: Simd, const M: usize>(&self, s: S, out: Out);
+    /// The kernel's pointers are those of M tokens, `tiles` are tiles of the matrix.
+    unsafe fn compute<S: Simd, const T: usize, const M: usize>(
+        &self,
+        s: S,
+        tiles: [*const u8; T],
+        out: [Out; T],
+    );
 }
 
-/// A block of quantised tokens and the tile it meets.
+/// A block of quantised tokens.
 struct Block<C, X> {
-    tile: *const u8,
     groups: usize,
+    /// Whether the weights may still lie in memory: their first use.
+    fetch: bool,
     codes: *const u8,
     wide: *const u8,
     sums: *const u32,
@@ -207,23 +237,38 @@ struct Block<C, X> {
 
 impl<C: CodePlanes, X: GroupScales> Kernel for Block<C, X> {
     #[inline(always)]
-    unsafe fn compute<S: Simd, const M: usize>(&self, s: S, out: Out) {
-        let mut y = [s.splat(0.0); M];
-        let mut at = self.tile;
+    unsafe fn compute<S: Simd, const T: usize, const M: usize>(
+        &self,
+        s: S,
+        tiles: [*const u8; T],
+        out: [Out; T],
+    ) {
+        let mut y = [[s.splat(0.0); M]; T];
+        // Two tiles leave no registers for `y`. Behind an opaque pointer it stays in memory, where an addition
+        // costs a load and a store; the compiler's own way out is to copy all of it for every group.
+        let y = &mut y;
+        let mut at = tiles;
         let per_block = if X::HEADER_BYTES > 0 { 8 } else { 1 };
         // SAFETY: `matrix` lays a tile out like this, and the activations' parts have `groups` groups.
         unsafe {
             for block in 0..self.groups / per_block {
-                let head = at;
-                at = at.add(X::HEADER_BYTES);
-                let d = X::head(s, head);
+                // No closures here: one that is not inlined would be compiled without the instruction set.
+                let mut heads = [X::head(s, at[0]); T];
+                for t in 0..T {
+                    heads[t] = X::head(s, at[t]);
+                    at[t] = at[t].add(X::HEADER_BYTES);
+                }
                 for g in 0..per_block {
-                    self.group::<S, M>(s, at, d, block * per_block + g, &mut y);
-                    at = at.add(C::GROUP_BYTES + X::TAIL_BYTES);
+                    self.group::<S, T, M>(s, at, heads, block * per_block + g, y);
+                    for at in &mut at {
+                        *at = at.add(C::GROUP_BYTES + X::TAIL_BYTES);
+                    }
                 }
             }
-            for (token, y) in y.into_iter().enumerate() {
-                out.put(s, token, y);
+            for (y, out) in y.iter().zip(out) {
+                for (token, y) in y.iter().enumerate() {
+                    out.put(s, token, *y);
+                }
             }
         }
     }
@@ -232,59 +277,68 @@ impl<C: CodePlanes, X: GroupScales> Kernel for Block<C, X> {
 impl<C: CodePlanes, X: GroupScales> Block<C, X> {
     /// Adds one group's products to `y`.
     #[inline(always)]
-    unsafe fn group<S: Simd, const M: usize>(
+    unsafe fn group<S: Simd, const T: usize, const M: usize>(
         &self,
         s: S,
-        at: *const u8,
-        head: (S::F, S::F),
+        at: [*const u8; T],
+        heads: [(S::F, S::F); T],
         g: usize,
-        y: &mut [S::F; M],
+        y: &mut [[S::F; M]; T],
     ) {
-        // SAFETY: the caller's: group `g` of the tile is at `at`.
+        // SAFETY: the caller's: group `g` of the tiles is at `at`.
         unsafe {
             let codes = self.codes.add(g * M * RECORD);
             let scales = codes.add(GROUP * M).cast::<f32>();
             let sums = self.sums.add(g * M * X::HALVES);
-            let tail = at.add(C::GROUP_BYTES);
-            if M <= 4 {
-                for line in 0..(C::GROUP_BYTES + X::TAIL_BYTES).div_ceil(64) {
-                    s.prefetch(at.wrapping_add(PREFETCH_BYTES + 64 * line));
+            if M <= 4 || self.fetch {
+                for at in at {
+                    for line in 0..(C::GROUP_BYTES + X::TAIL_BYTES).div_ceil(64) {
+                        s.prefetch(at.wrapping_add(PREFETCH_BYTES + 64 * line));
+                    }
                 }
             }
-            let mut terms = [s.splat(0.0); M];
+            let mut terms = [[s.splat(0.0); M]; T];
             for half in 0..X::HALVES {
                 let quads = match (X::HALVES, half) {
                     (1, _) => QuadRange::All,
                     (_, 0) => QuadRange::FirstHalf,
                     _ => QuadRange::SecondHalf,
                 };
-                let mut dots = [s.splat_i32(0); M];
+                let mut dots = [[s.splat_i32(0); M]; T];
                 if !X::HAS_MIN {
-                    for (m, dot) in dots.iter_mut().enumerate() {
-                        *dot = s.splat_i32(sums.add(half * M + m).read().cast_signed());
+                    for m in 0..M {
+                        let start = s.splat_i32(sums.add(half * M + m).read().cast_signed());
+                        for dots in &mut dots {
+                            dots[m] = start;
+                        }
                     }
                 }
                 if C::BITS == 8 {
                     let x = if S::WIDE_8BIT { self.wide.add(g * M * GROUP * 2) } else { codes };
-                    s.dot8::<C, M>(at, quads, x, &mut dots);
+                    s.dot8::<C, T, M>(at, quads, x, &mut dots);
                 } else {
-                    s.dot::<C, M>(at, quads, codes, &mut dots);
+                    s.dot::<C, T, M>(at, quads, codes, &mut dots);
                 }
-                let scale = X::scale(s, head, tail, half);
-                for (term, dot) in terms.iter_mut().zip(dots) {
-                    let dot = s.to_float(dot);
-                    *term = if half == 0 { s.mul(dot, scale) } else { s.fma(dot, scale, *term) };
-                }
-                if X::HAS_MIN {
-                    let min = X::min(s, head, tail, half);
-                    for (m, term) in terms.iter_mut().enumerate() {
-                        let sum = s.splat(f32::from_bits(sums.add(half * M + m).read()));
-                        *term = s.fma(min, sum, *term);
+                for t in 0..T {
+                    let tail = at[t].add(C::GROUP_BYTES);
+                    let scale = X::scale(s, heads[t], tail, half);
+                    for (term, dot) in terms[t].iter_mut().zip(dots[t]) {
+                        let dot = s.to_float(dot);
+                        *term = if half == 0 { s.mul(dot, scale) } else { s.fma(dot, scale, *term) };
+                    }
+                    if X::HAS_MIN {
+                        let min = X::min(s, heads[t], tail, half);
+                        for (m, term) in terms[t].iter_mut().enumerate() {
+                            let sum = s.splat(f32::from_bits(sums.add(half * M + m).read()));
+                            *term = s.fma(min, sum, *term);
+                        }
                     }
                 }
             }
-            for (m, (y, term)) in y.iter_mut().zip(terms).enumerate() {
-                *y = s.fma(term, s.splat(scales.add(m).read_unaligned()), *y);
+            for (y, terms) in y.iter_mut().zip(terms) {
+                for (m, (y, term)) in y.iter_mut().zip(terms).enumerate() {
+                    *y = s.fma(term, s.splat(scales.add(m).read_unaligned()), *y);
+                }
             }
         }
     }
@@ -405,9 +459,8 @@ impl<const N: usize> GroupScales for SuperMins<N> {
     }
 }
 
-/// A block of plain tokens and the tile it meets.
+/// A block of plain tokens.
 struct FloatBlock<P> {
-    tile: *const u8,
     columns: usize,
     x: *const f32,
     kernel: std::marker::PhantomData<P>,
@@ -415,18 +468,31 @@ struct FloatBlock<P> {
 
 impl<P: Plain> Kernel for FloatBlock<P> {
     #[inline(always)]
-    unsafe fn compute<S: Simd, const M: usize>(&self, s: S, out: Out) {
-        let mut y = [s.splat(0.0); M];
-        // SAFETY: the tile has 16 numbers for each k, each token `columns` numbers.
+    unsafe fn compute<S: Simd, const T: usize, const M: usize>(
+        &self,
+        s: S,
+        tiles: [*const u8; T],
+        out: [Out; T],
+    ) {
+        let mut y = [[s.splat(0.0); M]; T];
+        // SAFETY: a tile has 16 numbers for each k, each token `columns` numbers.
         unsafe {
             for k in 0..self.columns {
-                let weights = P::load(s, self.tile, k);
-                for (m, y) in y.iter_mut().enumerate() {
-                    *y = s.fma(weights, s.splat(*self.x.add(m * self.columns + k)), *y);
+                let mut weights = [P::load(s, tiles[0], k); T];
+                for t in 1..T {
+                    weights[t] = P::load(s, tiles[t], k);
+                }
+                for m in 0..M {
+                    let x = s.splat(*self.x.add(m * self.columns + k));
+                    for (y, weights) in y.iter_mut().zip(weights) {
+                        y[m] = s.fma(weights, x, y[m]);
+                    }
                 }
             }
-            for (token, y) in y.into_iter().enumerate() {
-                out.put(s, token, y);
+            for (y, out) in y.into_iter().zip(out) {
+                for (token, y) in y.into_iter().enumerate() {
+                    out.put(s, token, y);
+                }
             }
         }
     }

@@ -176,6 +176,56 @@ unsafe fn quad_wide<C: CodePlanes, const M: usize, const Q: usize>(
     }
 }
 
+/// `Simd::dot` of one tile.
+#[inline(always)]
+unsafe fn dot_tile<C: CodePlanes, const M: usize>(
+    s: Avx2,
+    group: *const u8,
+    quads: QuadRange,
+    acts: *const u8,
+    sums: &mut [I2; M],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        if quads == QuadRange::All && quads_in_16_bits(C::BITS) >= 8 {
+            whole_group::<C, M>(s, group, acts, sums);
+            return;
+        }
+        if quads != QuadRange::SecondHalf {
+            half_group::<C, M, 0, 1, 2, 3>(s, group, acts, sums);
+        }
+        if quads != QuadRange::FirstHalf {
+            half_group::<C, M, 4, 5, 6, 7>(s, group, acts, sums);
+        }
+    }
+}
+
+/// `Simd::dot8` of one tile.
+#[inline(always)]
+unsafe fn dot8_tile<C: CodePlanes, const M: usize>(
+    s: Avx2,
+    group: *const u8,
+    quads: QuadRange,
+    acts: *const u8,
+    sums: &mut [I2; M],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        if quads != QuadRange::SecondHalf {
+            quad_wide::<C, M, 0>(s, group, acts, sums);
+            quad_wide::<C, M, 1>(s, group, acts, sums);
+            quad_wide::<C, M, 2>(s, group, acts, sums);
+            quad_wide::<C, M, 3>(s, group, acts, sums);
+        }
+        if quads != QuadRange::FirstHalf {
+            quad_wide::<C, M, 4>(s, group, acts, sums);
+            quad_wide::<C, M, 5>(s, group, acts, sums);
+            quad_wide::<C, M, 6>(s, group, acts, sums);
+            quad_wide::<C, M, 7>(s, group, acts, sums);
+        }
+    }
+}
+
 // SAFETY: the one way to an `Avx2` is `detect`, and the methods are inlined into `run`.
 unsafe impl Simd for Avx2 {
     type F = F2;
@@ -183,6 +233,7 @@ unsafe impl Simd for Avx2 {
     type B = I2;
 
     const TOKENS_MAX: usize = 4;
+    const TWO_TILES: bool = false;
     const QUERIES_MAX: usize = 6;
     const WIDE_8BIT: bool = true;
 
@@ -376,49 +427,29 @@ unsafe impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    unsafe fn dot<C: CodePlanes, const M: usize>(
+    unsafe fn dot<C: CodePlanes, const T: usize, const M: usize>(
         self,
-        group: *const u8,
+        groups: [*const u8; T],
         quads: QuadRange,
         acts: *const u8,
-        sums: &mut [I2; M],
+        sums: &mut [[I2; M]; T],
     ) {
-        // SAFETY: the caller's.
-        unsafe {
-            if quads == QuadRange::All && quads_in_16_bits(C::BITS) >= 8 {
-                whole_group::<C, M>(self, group, acts, sums);
-                return;
-            }
-            if quads != QuadRange::SecondHalf {
-                half_group::<C, M, 0, 1, 2, 3>(self, group, acts, sums);
-            }
-            if quads != QuadRange::FirstHalf {
-                half_group::<C, M, 4, 5, 6, 7>(self, group, acts, sums);
-            }
+        for (group, sums) in groups.into_iter().zip(sums) {
+            // SAFETY: the caller's.
+            unsafe { dot_tile::<C, M>(self, group, quads, acts, sums) }
         }
     }
     #[inline(always)]
-    unsafe fn dot8<C: CodePlanes, const M: usize>(
+    unsafe fn dot8<C: CodePlanes, const T: usize, const M: usize>(
         self,
-        group: *const u8,
+        groups: [*const u8; T],
         quads: QuadRange,
         acts: *const u8,
-        sums: &mut [I2; M],
+        sums: &mut [[I2; M]; T],
     ) {
-        // SAFETY: the caller's.
-        unsafe {
-            if quads != QuadRange::SecondHalf {
-                quad_wide::<C, M, 0>(self, group, acts, sums);
-                quad_wide::<C, M, 1>(self, group, acts, sums);
-                quad_wide::<C, M, 2>(self, group, acts, sums);
-                quad_wide::<C, M, 3>(self, group, acts, sums);
-            }
-            if quads != QuadRange::FirstHalf {
-                quad_wide::<C, M, 4>(self, group, acts, sums);
-                quad_wide::<C, M, 5>(self, group, acts, sums);
-                quad_wide::<C, M, 6>(self, group, acts, sums);
-                quad_wide::<C, M, 7>(self, group, acts, sums);
-            }
+        for (group, sums) in groups.into_iter().zip(sums) {
+            // SAFETY: the caller's.
+            unsafe { dot8_tile::<C, M>(self, group, quads, acts, sums) }
         }
     }
     #[inline(always)]

@@ -29,18 +29,23 @@ impl Avx512 {
 
 /// One quad: `vpdpbusd` adds the 4 products of each row and token.
 #[inline(always)]
-unsafe fn quad<C: CodePlanes, const M: usize, const Q: usize>(
+unsafe fn quad<C: CodePlanes, const T: usize, const M: usize, const Q: usize>(
     s: Avx512,
-    group: *const u8,
+    groups: [*const u8; T],
     acts: *const u8,
-    sums: &mut [__m512i; M],
+    sums: &mut [[__m512i; M]; T],
 ) {
     // SAFETY: as `Simd::dot` asks.
     unsafe {
-        let codes = C::quad::<Avx512, Q>(s, group);
-        for (m, sum) in sums.iter_mut().enumerate() {
+        let mut codes = [C::quad::<Avx512, Q>(s, groups[0]); T];
+        for t in 1..T {
+            codes[t] = C::quad::<Avx512, Q>(s, groups[t]);
+        }
+        for m in 0..M {
             let act = _mm512_set1_epi32(acts.add((Q * M + m) * 4).cast::<i32>().read_unaligned());
-            *sum = _mm512_dpbusd_epi32(*sum, codes, act);
+            for (sums, codes) in sums.iter_mut().zip(codes) {
+                sums[m] = _mm512_dpbusd_epi32(sums[m], codes, act);
+            }
         }
     }
 }
@@ -52,6 +57,7 @@ unsafe impl Simd for Avx512 {
     type B = __m512i;
 
     const TOKENS_MAX: usize = 8;
+    const TWO_TILES: bool = true;
     const QUERIES_MAX: usize = 12;
     const WIDE_8BIT: bool = false;
 
@@ -199,39 +205,39 @@ unsafe impl Simd for Avx512 {
         unsafe { _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(table.cast())), index) }
     }
     #[inline(always)]
-    unsafe fn dot<C: CodePlanes, const M: usize>(
+    unsafe fn dot<C: CodePlanes, const T: usize, const M: usize>(
         self,
-        group: *const u8,
+        groups: [*const u8; T],
         quads: QuadRange,
         acts: *const u8,
-        sums: &mut [__m512i; M],
+        sums: &mut [[__m512i; M]; T],
     ) {
         // SAFETY: the caller's.
         unsafe {
             if quads != QuadRange::SecondHalf {
-                quad::<C, M, 0>(self, group, acts, sums);
-                quad::<C, M, 1>(self, group, acts, sums);
-                quad::<C, M, 2>(self, group, acts, sums);
-                quad::<C, M, 3>(self, group, acts, sums);
+                quad::<C, T, M, 0>(self, groups, acts, sums);
+                quad::<C, T, M, 1>(self, groups, acts, sums);
+                quad::<C, T, M, 2>(self, groups, acts, sums);
+                quad::<C, T, M, 3>(self, groups, acts, sums);
             }
             if quads != QuadRange::FirstHalf {
-                quad::<C, M, 4>(self, group, acts, sums);
-                quad::<C, M, 5>(self, group, acts, sums);
-                quad::<C, M, 6>(self, group, acts, sums);
-                quad::<C, M, 7>(self, group, acts, sums);
+                quad::<C, T, M, 4>(self, groups, acts, sums);
+                quad::<C, T, M, 5>(self, groups, acts, sums);
+                quad::<C, T, M, 6>(self, groups, acts, sums);
+                quad::<C, T, M, 7>(self, groups, acts, sums);
             }
         }
     }
     #[inline(always)]
-    unsafe fn dot8<C: CodePlanes, const M: usize>(
+    unsafe fn dot8<C: CodePlanes, const T: usize, const M: usize>(
         self,
-        group: *const u8,
+        groups: [*const u8; T],
         quads: QuadRange,
         acts: *const u8,
-        sums: &mut [__m512i; M],
+        sums: &mut [[__m512i; M]; T],
     ) {
         // SAFETY: the caller's; `vpdpbusd` takes codes up to 255 as they are.
-        unsafe { self.dot::<C, M>(group, quads, acts, sums) }
+        unsafe { self.dot::<C, T, M>(groups, quads, acts, sums) }
     }
     #[inline(always)]
     fn multiply_bytes(self, sum: __m512i, a: __m512i, b: __m512i) -> __m512i {

@@ -32,6 +32,31 @@ unsafe fn dot_quad<C: CodePlanes, const M: usize, const Q: usize>(
     }
 }
 
+/// The quads of one tile.
+#[inline(never)]
+unsafe fn dot_tile<C: CodePlanes, const M: usize>(
+    group: *const u8,
+    quads: QuadRange,
+    acts: *const u8,
+    sums: &mut [[i32; 16]; M],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        if quads != QuadRange::SecondHalf {
+            dot_quad::<C, M, 0>(group, acts, sums);
+            dot_quad::<C, M, 1>(group, acts, sums);
+            dot_quad::<C, M, 2>(group, acts, sums);
+            dot_quad::<C, M, 3>(group, acts, sums);
+        }
+        if quads != QuadRange::FirstHalf {
+            dot_quad::<C, M, 4>(group, acts, sums);
+            dot_quad::<C, M, 5>(group, acts, sums);
+            dot_quad::<C, M, 6>(group, acts, sums);
+            dot_quad::<C, M, 7>(group, acts, sums);
+        }
+    }
+}
+
 // SAFETY: uses no special instructions.
 unsafe impl Simd for Scalar {
     type F = [f32; 16];
@@ -39,6 +64,7 @@ unsafe impl Simd for Scalar {
     type B = [u8; 64];
 
     const TOKENS_MAX: usize = 1;
+    const TWO_TILES: bool = false;
     const QUERIES_MAX: usize = 4;
     const WIDE_8BIT: bool = false;
 
@@ -167,39 +193,28 @@ unsafe impl Simd for Scalar {
         index.map(|i| unsafe { *table.add(usize::from(i)) })
     }
     #[inline(never)]
-    unsafe fn dot<C: CodePlanes, const M: usize>(
+    unsafe fn dot<C: CodePlanes, const T: usize, const M: usize>(
         self,
-        group: *const u8,
+        groups: [*const u8; T],
         quads: QuadRange,
         acts: *const u8,
-        sums: &mut [Self::I; M],
+        sums: &mut [[Self::I; M]; T],
     ) {
-        // SAFETY: the caller's.
-        unsafe {
-            if quads != QuadRange::SecondHalf {
-                dot_quad::<C, M, 0>(group, acts, sums);
-                dot_quad::<C, M, 1>(group, acts, sums);
-                dot_quad::<C, M, 2>(group, acts, sums);
-                dot_quad::<C, M, 3>(group, acts, sums);
-            }
-            if quads != QuadRange::FirstHalf {
-                dot_quad::<C, M, 4>(group, acts, sums);
-                dot_quad::<C, M, 5>(group, acts, sums);
-                dot_quad::<C, M, 6>(group, acts, sums);
-                dot_quad::<C, M, 7>(group, acts, sums);
-            }
+        for (group, sums) in groups.into_iter().zip(sums) {
+            // SAFETY: the caller's.
+            unsafe { dot_tile::<C, M>(group, quads, acts, sums) }
         }
     }
     #[inline(never)]
-    unsafe fn dot8<C: CodePlanes, const M: usize>(
+    unsafe fn dot8<C: CodePlanes, const T: usize, const M: usize>(
         self,
-        group: *const u8,
+        groups: [*const u8; T],
         quads: QuadRange,
         acts: *const u8,
-        sums: &mut [Self::I; M],
+        sums: &mut [[Self::I; M]; T],
     ) {
         // SAFETY: the caller's; WIDE_8BIT is false.
-        unsafe { self.dot::<C, M>(group, quads, acts, sums) }
+        unsafe { self.dot::<C, T, M>(groups, quads, acts, sums) }
     }
     #[inline(never)]
     fn multiply_bytes(self, sum: Self::I, a: Self::B, b: Self::B) -> Self::I {

@@ -28,6 +28,27 @@ struct SumKind {
     halves: bool,
 }
 
+impl SumKind {
+    /// What is stored for a sum of codes.
+    #[inline(always)]
+    fn bits(&self, sum: f32) -> u32 {
+        match self.zero_point {
+            Some(zero_point) => (sum as i32 * -i32::from(zero_point)).cast_unsigned(),
+            None => sum.to_bits(),
+        }
+    }
+}
+
+/// The kinds with `halves`, a bit each.
+const HALVES_MASK: u8 = {
+    let (mut mask, mut i) = (0, 0);
+    while i < SUM_KINDS.len() {
+        mask |= (SUM_KINDS[i].halves as u8) << i;
+        i += 1;
+    }
+    mask
+};
+
 const SUM_KINDS: [SumKind; 7] = [
     SumKind { zero_point: Some(8), halves: false },
     SumKind { zero_point: Some(16), halves: false },
@@ -230,51 +251,65 @@ pub(crate) struct Writer<'a> {
     float: Shared<'a, f32>,
 }
 
+/// Where a row of `Activations` lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// The first token of its block.
+    block: usize,
+    /// Tokens of the block, and which of them it is.
+    tokens: usize,
+    token: usize,
+}
+
 impl Writer<'_> {
-    /// Quantises one whole row.
-    pub(crate) fn put_row(&self, cpu: &Cpu, row: usize, x: &[f32]) {
-        assert!(row < self.rows && x.len() == self.columns);
-        cpu.dispatch(PutGroups { to: self, row, first: 0, x });
+    /// Where row `row` lies.
+    pub(crate) fn row(&self, row: usize) -> Row {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        let Range { start, end } = block_at(self.block, self.rows, row);
+        Row { block: start, tokens: end - start, token: row - start }
     }
 
-    /// Quantises a part of a row that starts at number `first`, a multiple of 32.
-    pub(crate) fn put_part(&self, cpu: &Cpu, row: usize, first: usize, x: &[f32]) {
-        cpu.dispatch(PutGroups { to: self, row, first, x });
+    /// Quantises one whole row.
+    pub(crate) fn put_row(&self, cpu: &Cpu, row: usize, x: &[f32]) {
+        assert_eq!(x.len(), self.columns);
+        cpu.dispatch(PutRow { to: self, row, x });
     }
 
     /// Quantises the groups of `row` that start with number `first`, a multiple of 32.
     #[inline(always)]
-    pub(crate) fn put_groups<S: Simd>(&self, s: S, row: usize, first: usize, x: &[f32]) {
-        assert!(row < self.rows && first + x.len() <= self.columns);
+    pub(crate) fn put_groups<S: Simd>(&self, s: S, row: Row, first: usize, x: &[f32]) {
+        assert!(first + x.len() <= self.columns);
         if self.needs.float {
             // SAFETY: this row's numbers are written by this thread only.
-            unsafe { self.float.slice(row * self.columns + first, x.len()) }.copy_from_slice(x);
+            unsafe { self.float.slice((row.block + row.token) * self.columns + first, x.len()) }
+                .copy_from_slice(x);
         }
-        if self.needs.codes {
-            assert!(first.is_multiple_of(GROUP) && x.len().is_multiple_of(GROUP));
-            for (i, x) in x.chunks_exact(GROUP).enumerate() {
-                self.put_group(s, row, first / GROUP + i, x);
-            }
+        if !self.needs.codes {
+            return;
+        }
+        assert!(first.is_multiple_of(GROUP) && x.len().is_multiple_of(GROUP));
+        let groups = self.columns / GROUP;
+        for (i, x) in x.chunks_exact(GROUP).enumerate() {
+            // Groups before this one in token-groups: those of the blocks before, then those of this block.
+            let before = row.block * groups + (first / GROUP + i) * row.tokens;
+            // SAFETY: the group is one of this row's, and this thread alone writes it.
+            unsafe { self.put_group(s, x, before, row.tokens, row.token) };
         }
     }
 
+    /// Quantises one group of the `token`th of a block's `tokens`; `before` token-groups lie before the block's.
     #[inline(always)]
-    fn put_group<S: Simd>(&self, s: S, row: usize, group: usize, x: &[f32]) {
-        let groups = self.columns / GROUP;
-        let Range { start: first_token, end } = block_at(self.block, self.rows, row);
-        let tokens = end - first_token;
-        let (token, mut codes) = (row - first_token, [0i8; GROUP]);
-        // Groups before this one in token-groups: those of the blocks before, then those of this block.
-        let before = first_token * groups + group * tokens;
+    unsafe fn put_group<S: Simd>(&self, s: S, x: &[f32], before: usize, tokens: usize, token: usize) {
+        let mut codes = [0i8; GROUP];
         // SAFETY: `x` has 32 numbers, `codes` room for 32; `pointer` checks the start of each range, which
-        // ends within the block's part; this group is written by this thread only.
+        // ends within the block's part.
         unsafe {
             let (low, high) = (s.load(x.as_ptr()), s.load(x.as_ptr().add(16)));
             let most = s.max_lane(s.max(s.abs(low), s.abs(high)));
             let inverse = s.splat(if most > 0.0 { 127.0 / most } else { 0.0 });
             let (top, bottom) = (s.splat(127.0), s.splat(-127.0));
-            let code = |x| s.round(s.min(s.max(s.mul(x, inverse), bottom), top));
-            let (low, high) = (code(low), code(high));
+            let low = s.round(s.min(s.max(s.mul(low, inverse), bottom), top));
+            let high = s.round(s.min(s.max(s.mul(high, inverse), bottom), top));
             s.store_i8(low, codes.as_mut_ptr());
             s.store_i8(high, codes.as_mut_ptr().add(16));
             let record = self.codes.pointer(before * RECORD);
@@ -285,7 +320,7 @@ impl Writer<'_> {
             if self.needs.wide {
                 self.put_wide(before, tokens, token, &codes);
             }
-            self.put_sums(before, tokens, token, s.sum(s.to_float(low)), s.sum(s.to_float(high)));
+            self.put_sums(s, before, tokens, token, [s.to_float(low), s.to_float(high)]);
         }
     }
 
@@ -298,25 +333,30 @@ impl Writer<'_> {
         }
     }
 
+    /// Writes what the layouts need of the sums of the codes, which are whole numbers below 2^13, exact in f32.
     #[inline(always)]
-    unsafe fn put_sums(&self, before: usize, tokens: usize, token: usize, low: f32, high: f32) {
+    unsafe fn put_sums<S: Simd>(
+        &self,
+        s: S,
+        before: usize,
+        tokens: usize,
+        token: usize,
+        [low, high]: [S::F; 2],
+    ) {
+        let (whole, halves) = (s.sum(s.add(low, high)), self.needs.sums & HALVES_MASK != 0);
+        let half = if halves { [s.sum(low), s.sum(high)] } else { [0.0; 2] };
         for (i, kind) in SUM_KINDS.iter().enumerate() {
             if self.needs.sums >> i & 1 == 0 {
                 continue;
             }
-            // Both sums are whole numbers below 2^12, exact in f32.
-            let bits = |sum: f32| match kind.zero_point {
-                Some(zero_point) => (sum as i32 * -i32::from(zero_point)).cast_unsigned(),
-                None => sum.to_bits(),
-            };
             // SAFETY: within the group's part, as in `put_group`.
             unsafe {
                 if kind.halves {
                     let at = self.sums[i].pointer(2 * before + token);
-                    at.write(bits(low));
-                    at.add(tokens).write(bits(high));
+                    at.write(kind.bits(half[0]));
+                    at.add(tokens).write(kind.bits(half[1]));
                 } else {
-                    self.sums[i].pointer(before + token).write(bits(low + high));
+                    self.sums[i].pointer(before + token).write(kind.bits(whole));
                 }
             }
         }
@@ -334,19 +374,18 @@ impl Op for TokensMax {
     }
 }
 
-struct PutGroups<'a, 'w> {
+struct PutRow<'a, 'w> {
     to: &'a Writer<'w>,
     row: usize,
-    first: usize,
     x: &'a [f32],
 }
 
-impl Op for PutGroups<'_, '_> {
+impl Op for PutRow<'_, '_> {
     type Out = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        self.to.put_groups(s, self.row, self.first, self.x);
+        self.to.put_groups(s, self.to.row(self.row), 0, self.x);
     }
 }
 

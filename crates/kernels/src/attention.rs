@@ -1,17 +1,17 @@
 //! Attention over paged keys and values.
 //!
 //! A row (one query head of one token) sees the positions of its sequence up to its own, or the last `window`
-//! of them. Positions are walked in fixed chunks of 256, page after page with a running maximum (online
-//! softmax, Milakov and Gimelshein 2018), and the chunks are merged in order. So a row's bits depend neither
-//! on the other rows nor on who computes which chunk.
+//! of them. Positions are cut into fixed chunks of 256; each chunk is a softmax of its own, and the chunks are
+//! merged in order (online softmax, Milakov and Gimelshein 2018). So a row's bits depend neither on the other
+//! rows nor on who computes which chunk.
 
-mod page;
+mod chunk;
 
 use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::share::Shared;
 use crate::simd::{Op, Simd};
-use page::{Rows, State};
+use chunk::{Pages, Rows, State};
 use std::ops::Range;
 
 /// Tokens in a page.
@@ -305,7 +305,7 @@ impl Op for UnitOp<'_> {
         let group = self.kind.query_heads / self.kv.heads;
         let mut start = self.unit.rows.start;
         while start < self.unit.rows.end {
-            let rows = page::block_len::<S>(self.unit.rows.end - start);
+            let rows = chunk::block_len::<S>(self.unit.rows.end - start);
             let block = RowBlock { op: &self, group, start };
             match rows {
                 1 => block.compute::<S, 1>(s),
@@ -354,19 +354,10 @@ impl RowBlock<'_> {
             std::array::from_fn(|r| visible(span, *kind, (self.start + r) / self.group)),
             kind.scale,
         );
-        let mut total = State::<R>::default();
+        let pages = Pages { kv, pages: span.pages, head: unit.kv_head };
+        let (mut state, mut total) = (State::<R>::default(), State::<R>::default());
         for chunk in unit.chunks.clone() {
-            let mut state = State::<R>::default();
-            state.clear(dim);
-            let first_page = chunk * CHUNK_TOKENS / PAGE_TOKENS;
-            for page in first_page..first_page + CHUNK_TOKENS / PAGE_TOKENS {
-                if page * PAGE_TOKENS >= rows.end() || (page + 1) * PAGE_TOKENS <= rows.begin() {
-                    continue;
-                }
-                let from = kv.page_head(span.pages[page], unit.kv_head);
-                let (keys, values) = kv.data[from..from + 2 * kv.half()].split_at(kv.half());
-                state.add_page(s, &rows, page * PAGE_TOKENS, keys, values, dim);
-            }
+            state.compute(s, &rows, pages, chunk * CHUNK_TOKENS);
             if let Some(part) = unit.part {
                 let chunks = self.chunks_of_row();
                 for r in 0..R {
@@ -378,17 +369,21 @@ impl RowBlock<'_> {
                 }
                 return;
             }
-            if chunk == unit.chunks.start {
-                total.clear(dim);
-            }
-            for r in 0..R {
-                let (maximum, sum) = (state.maximum[r], state.sum[r]);
-                total.merge(s, r, maximum, sum, &state.row(r)[..dim]);
+            if unit.chunks.len() > 1 {
+                if chunk == unit.chunks.start {
+                    total.clear(dim);
+                }
+                for r in 0..R {
+                    let (maximum, sum) = (state.maximum[r], state.sum[r]);
+                    total.merge(s, r, maximum, sum, &state.row(r)[..dim]);
+                }
             }
         }
+        // The merge of a single chunk would change no bit.
+        let result = if unit.chunks.len() > 1 { &mut total } else { &mut state };
         for (r, at) in at.into_iter().enumerate() {
             // SAFETY: each row's output is one unit's.
-            total.finish(s, r, unsafe { out.slice(at, dim) });
+            result.finish(s, r, unsafe { out.slice(at, dim) });
         }
     }
 

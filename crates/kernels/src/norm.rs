@@ -1,7 +1,8 @@
 //! RMS norm: x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019).
 
-use crate::activations::{Activations, Needs, unit_count};
+use crate::activations::{Activations, Needs, Writer, unit_count};
 use crate::cpu::Cpu;
+use crate::matrix::GROUP;
 use crate::share::Shared;
 use crate::simd::{LANES, Op, Simd};
 
@@ -24,15 +25,13 @@ impl RmsNorm<'_> {
         let writer = out.writer();
         let units = unit_count(cpu, rows);
         cpu.run(units.count, |unit| {
-            let mut row_out = vec![0.0; columns];
             for row in units.range(unit) {
-                cpu.dispatch(NormOp {
+                cpu.dispatch(Quantize {
                     norm: *self,
                     x: &x[row * columns..][..columns],
-                    out: &mut row_out,
-                    add: None,
+                    row,
+                    writer: &writer,
                 });
-                writer.put_row(cpu, row, &row_out);
             }
         });
     }
@@ -44,12 +43,10 @@ impl RmsNorm<'_> {
         let shared = Shared::new(sum);
         let units = unit_count(cpu, x.len() / columns);
         cpu.run(units.count, |unit| {
-            let mut row_out = vec![0.0; columns];
             for row in units.range(unit) {
                 // SAFETY: each row is one unit's.
                 let sum = unsafe { shared.slice(row * columns, columns) };
-                let x = &x[row * columns..][..columns];
-                cpu.dispatch(NormOp { norm: *self, x, out: &mut row_out, add: Some(sum) });
+                cpu.dispatch(AddTo { norm: *self, x: &x[row * columns..][..columns], sum });
             }
         });
     }
@@ -63,28 +60,44 @@ impl RmsNorm<'_> {
     }
 }
 
-struct NormOp<'a> {
+struct Quantize<'a, 'w> {
     norm: RmsNorm<'a>,
     x: &'a [f32],
-    out: &'a mut [f32],
-    add: Option<&'a mut [f32]>,
+    row: usize,
+    writer: &'a Writer<'w>,
 }
 
-impl Op for NormOp<'_> {
+impl Op for Quantize<'_, '_> {
     type Out = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        assert!(self.x.len() == self.norm.weight.len() && self.out.len() == self.x.len());
         let scale = scale(s, self.x, self.norm.epsilon);
-        for ((out, x), weight) in self.out.iter_mut().zip(self.x).zip(self.norm.weight) {
-            *out = *x * scale * weight;
-        }
-        if let Some(sum) = self.add {
-            assert_eq!(sum.len(), self.out.len());
-            for (sum, out) in sum.iter_mut().zip(&*self.out) {
-                *sum += out;
+        let row = self.writer.row(self.row);
+        for (i, (x, weight)) in self.x.chunks(GROUP).zip(self.norm.weight.chunks(GROUP)).enumerate() {
+            let mut normed = [0.0; GROUP];
+            for ((normed, x), weight) in normed.iter_mut().zip(x).zip(weight) {
+                *normed = *x * scale * weight;
             }
+            self.writer.put_groups(s, row, i * GROUP, &normed[..x.len()]);
+        }
+    }
+}
+
+struct AddTo<'a> {
+    norm: RmsNorm<'a>,
+    x: &'a [f32],
+    sum: &'a mut [f32],
+}
+
+impl Op for AddTo<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        let scale = scale(s, self.x, self.norm.epsilon);
+        for ((sum, x), weight) in self.sum.iter_mut().zip(self.x).zip(self.norm.weight) {
+            *sum += *x * scale * weight;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Units;
 use super::tile::{Tiles, Write};
-use crate::activations::{Activations, Needs};
+use crate::activations::{Activations, Needs, Writer};
 use crate::cpu::Cpu;
 use crate::math;
 use crate::matrix::{GROUP, Matrix};
@@ -51,10 +51,7 @@ pub fn gated(
                 compute(cpu, x, gate, group, tokens.clone(), &mut values[0]);
                 compute(cpu, x, up, group, tokens.clone(), &mut values[1]);
                 let [gates, ups] = &mut values;
-                for (token, (gates, ups)) in tokens.zip(gates.iter_mut().zip(ups)) {
-                    cpu.dispatch(Activate { act, gates, ups });
-                    writer.put_part(cpu, token, group * ROWS, gates);
-                }
+                cpu.dispatch(Activate { act, gates, ups, tokens, group, writer: &writer });
             }
         }
     });
@@ -80,28 +77,34 @@ fn compute(
     });
 }
 
-/// One token's 32 values: the gates become the products.
-struct Activate<'a> {
+/// Some tokens' 32 values: the gates become the products, which are quantised.
+struct Activate<'a, 'w> {
     act: Gate,
-    gates: &'a mut [f32; ROWS],
-    ups: &'a [f32; ROWS],
+    gates: &'a mut [[f32; ROWS]; TOKENS],
+    ups: &'a [[f32; ROWS]; TOKENS],
+    tokens: Range<usize>,
+    group: usize,
+    writer: &'a Writer<'w>,
 }
 
-impl Op for Activate<'_> {
+impl Op for Activate<'_, '_> {
     type Out = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        for at in (0..ROWS).step_by(LANES) {
-            // SAFETY: both arrays have 32 numbers.
-            unsafe {
-                let (gate, up) = (s.load(self.gates.as_ptr().add(at)), s.load(self.ups.as_ptr().add(at)));
-                let gate = match self.act {
-                    Gate::Silu => math::silu(s, gate),
-                    Gate::GeluTanh => math::gelu_tanh(s, gate),
-                };
-                s.store(s.mul(gate, up), self.gates.as_mut_ptr().add(at));
+        for (token, (gates, ups)) in self.tokens.zip(self.gates.iter_mut().zip(self.ups)) {
+            for at in (0..ROWS).step_by(LANES) {
+                // SAFETY: both arrays have 32 numbers.
+                unsafe {
+                    let (gate, up) = (s.load(gates.as_ptr().add(at)), s.load(ups.as_ptr().add(at)));
+                    let gate = match self.act {
+                        Gate::Silu => math::silu(s, gate),
+                        Gate::GeluTanh => math::gelu_tanh(s, gate),
+                    };
+                    s.store(s.mul(gate, up), gates.as_mut_ptr().add(at));
+                }
             }
+            self.writer.put_groups(s, self.writer.row(token), self.group * ROWS, gates);
         }
     }
 }

@@ -1,0 +1,4 @@
+//! The architectures with tiny models, and with real ones where there are any.
+
+mod goldens;
+mod tiny;

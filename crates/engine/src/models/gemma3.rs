@@ -6,7 +6,7 @@
 use super::llama::Hyper;
 use crate::batch::Batch;
 use crate::kv::KvCache;
-use crate::layers::{Attention, Embedding, FeedForward, Head, Pass, Rope, spans};
+use crate::layers::{Attention, Embedding, FeedForward, Head, Pass, Rope};
 use crate::load::{LoadError, Source};
 use crate::model::{Model, Shape};
 use kernels::{Gate, RopePairs};
@@ -88,7 +88,8 @@ impl Model for Gemma3 {
     }
 
     fn forward(&mut self, batch: &Batch, kv: &mut KvCache, logits: &mut Vec<f32>) {
-        let (pass, spans) = (&mut self.pass, spans(batch));
+        let pass = &mut self.pass;
+        let spans = pass.spans(batch);
         self.embedding.forward(pass, batch);
         let angles = self.rope.turn(pass, batch);
         let window_angles = self.window_rope.turn(pass, batch);
@@ -97,6 +98,7 @@ impl Model for Gemma3 {
             layer.attention.forward(pass, &spans, angles, kv);
             layer.feed_forward.forward(pass);
         }
+        pass.keep_spans(spans);
         self.head.forward(pass, batch, logits);
         if let Some(cap) = self.soft_cap {
             logits.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());

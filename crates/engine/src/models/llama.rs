@@ -4,7 +4,7 @@
 
 use crate::batch::Batch;
 use crate::kv::KvCache;
-use crate::layers::{Attention, AttentionShape, Embedding, FeedForward, Head, Pass, Rope, spans};
+use crate::layers::{Attention, AttentionShape, Embedding, FeedForward, Head, Pass, Rope};
 use crate::load::{DIMENSION_MAX, LoadError, Source};
 use crate::model::{KvLayer, Model, Shape};
 use kernels::attention::HEAD_DIM_MAX;
@@ -137,13 +137,15 @@ impl Model for Llama {
     }
 
     fn forward(&mut self, batch: &Batch, kv: &mut KvCache, logits: &mut Vec<f32>) {
-        let (pass, spans) = (&mut self.pass, spans(batch));
+        let pass = &mut self.pass;
+        let spans = pass.spans(batch);
         self.embedding.forward(pass, batch);
         let angles = self.rope.turn(pass, batch);
         for (layer, kv) in self.layers.iter().zip(&mut kv.layers) {
             layer.attention.forward(pass, &spans, angles, kv);
             layer.feed_forward.forward(pass);
         }
+        pass.keep_spans(spans);
         self.head.forward(pass, batch, logits);
     }
 }

@@ -191,18 +191,21 @@ fn values_are_biased_and_kept_in_f16() {
 fn keys_are_biased_normed_turned_and_kept_in_f16() {
     let cpu = cpu(Isa::detect(), 2);
     for case in cases() {
-        let data = Data::new(Case { bias: false, ..case });
+        let data = Data::new(case);
         let Case { kv_heads, head_dim, .. } = case;
         let (positions, keys): (Vec<usize>, Vec<f64>) = (data.positions().collect(), data.expected(1));
         for (token, position) in positions.iter().enumerate().filter(|(_, position)| *position % 2 == 1) {
             // Every other token is nothing; the values of the rest are ones.
-            let mut changed = Data::new(data.case);
+            let mut changed = Data::new(case);
             let row = kv_heads * head_dim;
+            let bias = |which: usize, i: usize| if case.bias { data.bias[which][i] } else { 0.0 };
             for (token, position) in positions.iter().enumerate() {
-                if position % 2 == 0 {
-                    changed.rows[1][token * row..][..row].fill(0.0);
+                for i in 0..row {
+                    if position % 2 == 0 {
+                        changed.rows[1][token * row + i] = -bias(1, i);
+                    }
+                    changed.rows[2][token * row + i] = (position % 2) as f32 - bias(2, i);
                 }
-                changed.rows[2][token * row..][..row].fill((position % 2) as f32);
             }
             let (_, kv) = changed.prepare(&cpu);
             let span =

@@ -32,6 +32,8 @@ pub struct Pass {
     /// A block's output on its way through a norm: `[tokens][embedding]`.
     output: Vec<f32>,
     scratch: AttentionScratch,
+    /// Empty; kept for its memory.
+    spans: Vec<AttentionSpan<'static>>,
 }
 
 impl Pass {
@@ -46,8 +48,33 @@ impl Pass {
             mixed: Vec::new(),
             output: Vec::new(),
             scratch: AttentionScratch::default(),
+            spans: Vec::new(),
         }
     }
+
+    /// The batch's spans as the kernels take them. They come back with `keep_spans`.
+    pub fn spans<'a>(&mut self, batch: &'a Batch) -> Vec<AttentionSpan<'a>> {
+        let mut spans = emptied(std::mem::take(&mut self.spans));
+        let of_batch =
+            batch.spans.iter().map(|s| AttentionSpan { start: s.start, len: s.len, pages: batch.pages(s) });
+        spans.extend(of_batch);
+        spans
+    }
+
+    /// Keeps the memory of `spans` for the next pass.
+    pub fn keep_spans(&mut self, spans: Vec<AttentionSpan<'_>>) {
+        self.spans = emptied(spans);
+    }
+}
+
+/// The memory of `spans` for spans of another batch: collecting a vector's own iterator into the same type takes
+/// the vector over.
+fn emptied<'b>(mut spans: Vec<AttentionSpan<'_>>) -> Vec<AttentionSpan<'b>> {
+    spans.clear();
+    spans
+        .into_iter()
+        .map(|AttentionSpan { start, len, .. }| AttentionSpan { start, len, pages: &[] })
+        .collect()
 }
 
 /// The weights of an RMS norm.
@@ -65,11 +92,6 @@ impl Norm {
     }
 }
 
-/// The batch's spans as the kernels take them.
-pub fn spans(batch: &Batch) -> Vec<AttentionSpan<'_>> {
-    batch.spans.iter().map(|s| AttentionSpan { start: s.start, len: s.len, pages: batch.pages(s) }).collect()
-}
-
 /// A block's last matrix: `x += W inner`, normed first if the block has a norm behind.
 fn project(
     cpu: &Cpu,
@@ -85,6 +107,29 @@ fn project(
             output.resize(x.len(), 0.0);
             matmul(cpu, inner, &mut [Product { weights, out: output, add: false }]);
             norm.kernel().add_to(cpu, output, x);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pass;
+    use crate::batch::{Batch, LogitsWanted};
+    use kernels::{Cpu, CpuOptions};
+    use std::sync::Arc;
+
+    #[test]
+    fn spans_keep_their_memory_from_pass_to_pass() {
+        let cpu = Cpu::new(CpuOptions { threads: Some(1), isa: None }).unwrap();
+        let mut pass = Pass::new(&Arc::new(cpu));
+        for tokens in 1..4 {
+            let mut batch = Batch::default();
+            batch.push(&vec![7; tokens], 5, &[3], LogitsWanted::Last);
+            let mut spans = pass.spans(&batch);
+            assert_eq!((spans.len(), spans[0].start, spans[0].len, spans[0].pages), (1, 5, tokens, &[3][..]));
+            assert!(tokens == 1 || spans.capacity() >= 100, "room for {}", spans.capacity());
+            spans.reserve(100);
+            pass.keep_spans(spans);
         }
     }
 }

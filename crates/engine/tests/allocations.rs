@@ -9,12 +9,19 @@ extern crate engine as kun_engine;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod mock;
 
+#[path = "models/tiny.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod tiny;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::{SyncSender, channel, sync_channel};
 
+use engine::batch::Batch;
 use engine::engine::Handle;
+use engine::kv::KvCache;
 use engine::limits::Limits;
+use engine::model::{Model, Shape};
 use engine::request::{Request, Sampling};
 use mock::{Mock, prompt, request};
 
@@ -42,6 +49,10 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
+
+/// How often a pass of these models still allocates, all of it in the kernels: the rows of norms, the positions of
+/// tokens, the units of attention, the jobs of a product. To become 0.
+const KERNELS_ALLOCATE: u64 = 81;
 
 #[test]
 fn a_step_allocates_only_what_it_sends() {
@@ -84,4 +95,44 @@ fn a_step_allocates_only_what_it_sends() {
         allocations <= chunks + blocks,
         "{allocations} allocations for {chunks} chunks and {blocks} blocks"
     );
+}
+
+/// A model that notes how much its passes allocate.
+struct Noted {
+    model: Box<dyn Model>,
+    notes: SyncSender<u64>,
+}
+
+impl Model for Noted {
+    fn shape(&self) -> &Shape {
+        self.model.shape()
+    }
+
+    fn forward(&mut self, batch: &Batch, kv: &mut KvCache, logits: &mut Vec<f32>) {
+        let before = ALLOCATIONS.get();
+        self.model.forward(batch, kv, logits);
+        let _ = self.notes.try_send(ALLOCATIONS.get() - before);
+    }
+}
+
+#[test]
+fn a_forward_pass_allocates_nothing_after_its_first_ones() {
+    const WARM_UP: usize = 20;
+    const STEPS: usize = 100;
+    for tiny in tiny::mixed() {
+        // With a single thread, the engine's own, the kernels' allocations are counted as well.
+        let (notes, noted) = sync_channel(1000);
+        let model = Noted { model: tiny.load(&tiny::cpu(1)), notes };
+        let handle = Handle::start(Box::new(model), Limits::default()).unwrap();
+        let generations: Vec<_> =
+            (0..8).map(|i| handle.submit(request(prompt(i, 20), WARM_UP + STEPS + 20)).unwrap()).collect();
+        for generation in generations {
+            assert!(generation.last().unwrap().finished.is_some());
+        }
+        let noted: Vec<u64> = noted.try_iter().collect();
+        let steps = &noted[WARM_UP..WARM_UP + STEPS];
+        assert!(noted[0] > 0, "{}: the first pass allocates its buffers, but none were counted", tiny.name());
+        let most = steps.iter().max().expect("there are steps");
+        assert!(*most <= KERNELS_ALLOCATE, "{}: a pass allocates {most} times", tiny.name());
+    }
 }

@@ -16,23 +16,27 @@ pub struct Rope {
 }
 
 impl Rope {
-    /// Frequencies `base^(-2i / dims)` for `dims` numbers of a head, scaled as the file says: not at all,
-    /// linearly, by YaRN (Peng et al. 2023), or by the factors of `rope_freqs.weight` (Llama 3).
+    /// Frequencies `base^(-2i / dims)` for `dims` numbers of a head, scaled as the file says: linearly, by YaRN
+    /// (Peng et al. 2023), by the factors of `rope_freqs.weight` (Llama 3), or not at all.
     pub fn load(source: &mut Source<'_>, dims: usize, base: f32) -> Result<Rope, LoadError> {
-        let mut rope = Rope::plain(dims, base);
+        let mut rope = Rope::unscaled(source, dims, base)?;
         if let Some(factors) = source.vector_optional("rope_freqs.weight", dims / 2)? {
             for (frequency, factor) in rope.frequencies.iter_mut().zip(factors) {
+                if !(factor.is_finite() && factor > 0.0) {
+                    return Err(source.bad("rope_freqs", format!("{factor} is not a positive number")));
+                }
                 *frequency /= f64::from(factor);
             }
         }
-        match source.text("rope.scaling.type")? {
-            None | Some("none") => {}
-            Some("linear") => {
-                let factor = f64::from(source.float_or("rope.scaling.factor", Some(1.0))?);
+        // Files from before there were types have a factor alone, the oldest under another name.
+        match source.text("rope.scaling.type")?.unwrap_or("linear") {
+            "none" => {}
+            "linear" => {
+                let factor = scaling_factor(source)?;
                 rope.frequencies.iter_mut().for_each(|f| *f /= factor);
             }
-            Some("yarn") => rope.stretch(source, dims, base)?,
-            Some(other) => {
+            "yarn" => rope.stretch(source, dims, base)?,
+            other => {
                 let problem = format!("{other:?} is not implemented; none, linear and yarn are");
                 return Err(source.bad("rope.scaling.type", problem));
             }
@@ -40,19 +44,21 @@ impl Rope {
         Ok(rope)
     }
 
-    /// Unscaled frequencies.
-    pub fn plain(dims: usize, base: f32) -> Rope {
+    /// Frequencies that are not scaled, whatever the file says: those of blocks with a window.
+    pub fn unscaled(source: &Source<'_>, dims: usize, base: f32) -> Result<Rope, LoadError> {
         let frequencies =
             (0..dims / 2).map(|i| f64::from(base).powf(-2.0 * i as f64 / dims as f64)).collect();
-        Rope { frequencies, magnitude: 1.0, table: RopeTable::default() }
+        let magnitude = source.float_or("rope.scaling.attn_factor", Some(1.0))?;
+        Ok(Rope { frequencies, magnitude, table: RopeTable::default() })
     }
 
     /// YaRN: fast pairs keep their frequency, slow ones are interpolated, with a ramp between those that turn
     /// 32 times and once over the original context.
     fn stretch(&mut self, source: &Source<'_>, dims: usize, base: f32) -> Result<(), LoadError> {
-        let factor = f64::from(source.float_or("rope.scaling.factor", Some(1.0))?);
-        let original = source.number("rope.scaling.original_context_length", 1..=1 << 30)? as f64;
-        let attention = source.float_or("rope.scaling.attn_factor", Some(1.0))?;
+        let factor = scaling_factor(source)?;
+        let context = source.number("context_length", 1..=1 << 30)?;
+        let original =
+            source.number_or("rope.scaling.original_context_length", Some(context), 1..=1 << 30)? as f64;
         let pair_turning =
             |turns: f64| dims as f64 * (original / (turns * 2.0 * PI)).ln() / (2.0 * f64::from(base).ln());
         let fast = pair_turning(f64::from(source.float_or("rope.scaling.yarn_beta_fast", Some(32.0))?));
@@ -62,7 +68,7 @@ impl Rope {
             let keep = 1.0 - ((i as f64 - low) / (high - low).max(0.001)).clamp(0.0, 1.0);
             *frequency = *frequency / factor * (1.0 - keep) + *frequency * keep;
         }
-        self.magnitude = attention * (1.0 + 0.1 * factor.ln()) as f32;
+        self.magnitude *= (1.0 + 0.1 * factor.max(1.0).ln()) as f32;
         Ok(())
     }
 
@@ -72,4 +78,10 @@ impl Rope {
         self.table.fill(&pass.cpu, positions, &self.frequencies, self.magnitude);
         &self.table
     }
+}
+
+/// By how much the context was stretched.
+fn scaling_factor(source: &Source<'_>) -> Result<f64, LoadError> {
+    let before = source.float_or("rope.scale_linear", Some(1.0))?;
+    Ok(f64::from(source.float_or("rope.scaling.factor", Some(before))?))
 }

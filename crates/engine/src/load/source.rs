@@ -6,7 +6,7 @@ use kernels::{Cpu, Matrix};
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use weights::gguf::Gguf;
+use weights::gguf::{Gguf, Value, ValueKind};
 
 /// A model file that is being loaded.
 pub struct Source<'a> {
@@ -74,14 +74,36 @@ impl<'a> Source<'a> {
         Err(self.bad(key, format!("{found} is not a positive number")))
     }
 
+    /// Whether the file says anything about `{architecture}.{key}`.
+    pub fn has_key(&self, key: &str) -> bool {
+        self.file.metadata().get(&self.key(key)).is_some()
+    }
+
     /// A string, if there is one.
     pub fn text(&self, key: &str) -> Result<Option<&'a str>, LoadError> {
         Ok(self.file.metadata().opt_str(&self.key(key))?)
     }
 
+    /// Which of `layers` layers a list of true and false names, or, of a number n, all but every n-th.
+    pub fn pattern(&self, key: &str, default: usize, layers: usize) -> Result<Vec<bool>, LoadError> {
+        let (full, metadata) = (self.key(key), self.file.metadata());
+        if let Some(Value::Array(array)) = metadata.get(&full) {
+            let pattern = match array.kind() {
+                ValueKind::Bool => metadata.bools(&full)?,
+                _ => metadata.u32s(&full)?.into_iter().map(|n| n != 0).collect(),
+            };
+            if pattern.len() < layers {
+                return Err(self.bad(key, format!("{} entries for {layers} layers", pattern.len())));
+            }
+            return Ok(pattern);
+        }
+        let nth = self.number_or(key, Some(default), 0..=1 << 30)?;
+        Ok((1..=layers).map(|layer| nth == 0 || !layer.is_multiple_of(nth)).collect())
+    }
+
     /// Refuses a key that would change what the model computes.
     pub fn refuse(&self, key: &str) -> Result<(), LoadError> {
-        match self.file.metadata().get(&self.key(key)).and_then(weights::gguf::Value::integer) {
+        match self.file.metadata().get(&self.key(key)).and_then(Value::integer) {
             Some(value) if value > 0 => Err(self.bad(key, format!("{value} is not implemented"))),
             _ => Ok(()),
         }

@@ -6,12 +6,12 @@
 use super::llama::Hyper;
 use crate::batch::Batch;
 use crate::kv::KvCache;
-use crate::layers::{Attention, Embedding, FeedForward, Head, Pass, Rope, spans};
+use crate::layers::{Attention, Embedding, FeedForward, Head, Pass, Rope};
 use crate::load::{LoadError, Source};
 use crate::model::{Model, Shape};
 use kernels::{Gate, RopePairs};
 
-/// Every sixth block sees the whole context.
+/// Every sixth block sees the whole context, unless the file says otherwise.
 const PATTERN: usize = 6;
 /// Rotary base of the blocks with a window.
 const WINDOW_ROPE_BASE: f32 = 10_000.0;
@@ -31,6 +31,8 @@ struct Gemma3 {
     head: Head,
     rope: Rope,
     window_rope: Rope,
+    /// Logits are pressed between plus and minus this: cap * tanh(x / cap).
+    soft_cap: Option<f32>,
     pass: Pass,
 }
 
@@ -41,10 +43,16 @@ pub(super) fn load(source: &mut Source<'_>) -> Result<Box<dyn Model>, LoadError>
     }
     hyper.rope_base = source.float_or("rope.freq_base", Some(1_000_000.0))?;
     let window_base = source.float_or("rope.freq_base_swa", Some(WINDOW_ROPE_BASE))?;
-    let window = source.number("attention.sliding_window", 1..=1 << 30)?;
+    let window = source.number_or("attention.sliding_window", Some(0), 0..=1 << 30)?;
+    let pattern = source.pattern("attention.sliding_window_pattern", PATTERN, hyper.layers)?;
+    let windows: Vec<Option<usize>> = pattern
+        .iter()
+        .take(hyper.layers)
+        .map(|windowed| (*windowed && window > 0).then_some(window))
+        .collect();
     let epsilon = hyper.attention.epsilon;
-    let windows: Vec<Option<usize>> =
-        (1..=hyper.layers).map(|i| (!i.is_multiple_of(PATTERN)).then_some(window)).collect();
+    let soft_cap = source.has_key("final_logit_softcapping");
+    let soft_cap = soft_cap.then(|| source.float_or("final_logit_softcapping", None)).transpose()?;
 
     let embedding = Embedding::load(source, hyper.embedding, (hyper.embedding as f32).sqrt())?;
     let rope = Rope::load(source, hyper.rope_dims, hyper.rope_base)?;
@@ -54,21 +62,22 @@ pub(super) fn load(source: &mut Source<'_>) -> Result<Box<dyn Model>, LoadError>
         let attention = Attention::load(source, &block, &hyper.attention, *window)?;
         let sizes = [hyper.embedding, hyper.feed_forward];
         let feed_forward = FeedForward::load(source, &block, sizes, epsilon, Gate::GeluTanh)?;
-        if attention.parts() != [false, true, true] || !feed_forward.has_post_norm() {
-            let problem =
-                "every block of gemma3 has norms on query and key heads and norms behind, and no biases";
+        if !matches!(attention.parts(), [_, true, true]) || !feed_forward.has_post_norm() {
+            let problem = "every block of gemma3 has norms on query and key heads and norms behind";
             return Err(source.bad("attention", problem));
         }
         layers.push(Layer { attention, feed_forward, windowed: window.is_some() });
     }
     let head = Head::load(source, &embedding, epsilon)?;
+    let window_rope = Rope::unscaled(source, hyper.rope_dims, window_base)?;
     Ok(Box::new(Gemma3 {
         shape: hyper.shape(embedding.vocabulary(), &windows),
         embedding,
         layers,
         head,
         rope,
-        window_rope: Rope::plain(hyper.rope_dims, window_base),
+        window_rope,
+        soft_cap,
         pass: Pass::new(source.cpu()),
     }))
 }
@@ -79,7 +88,8 @@ impl Model for Gemma3 {
     }
 
     fn forward(&mut self, batch: &Batch, kv: &mut KvCache, logits: &mut Vec<f32>) {
-        let (pass, spans) = (&mut self.pass, spans(batch));
+        let pass = &mut self.pass;
+        let spans = pass.spans(batch);
         self.embedding.forward(pass, batch);
         let angles = self.rope.turn(pass, batch);
         let window_angles = self.window_rope.turn(pass, batch);
@@ -88,6 +98,10 @@ impl Model for Gemma3 {
             layer.attention.forward(pass, &spans, angles, kv);
             layer.feed_forward.forward(pass);
         }
+        pass.keep_spans(spans);
         self.head.forward(pass, batch, logits);
+        if let Some(cap) = self.soft_cap {
+            logits.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::batch::Batch;
 use crate::kv::KvCache;
-use crate::layers::{Attention, AttentionShape, Embedding, FeedForward, Head, Pass, Rope, spans};
+use crate::layers::{Attention, AttentionShape, Embedding, FeedForward, Head, Pass, Rope};
 use crate::load::{DIMENSION_MAX, LoadError, Source};
 use crate::model::{KvLayer, Model, Shape};
 use kernels::attention::HEAD_DIM_MAX;
@@ -94,7 +94,10 @@ pub(super) struct Llama {
 
 pub(super) fn load(source: &mut Source<'_>) -> Result<Box<dyn Model>, LoadError> {
     let hyper = Hyper::read(source, RopePairs::Neighbours)?;
-    Llama::load(source, &hyper, |_, _| Ok(()))
+    Llama::load(source, &hyper, |source, attention| match attention.parts() {
+        [_, false, false] => Ok(()),
+        _ => Err(source.bad("attention", "no block of llama has norms on heads or behind attention")),
+    })
 }
 
 impl Llama {
@@ -107,11 +110,15 @@ impl Llama {
         let epsilon = hyper.attention.epsilon;
         let embedding = Embedding::load(source, hyper.embedding, 1.0)?;
         let rope = Rope::load(source, hyper.rope_dims, hyper.rope_base)?;
-        let mut layers = Vec::with_capacity(hyper.layers);
+        let mut layers: Vec<Layer> = Vec::with_capacity(hyper.layers);
         for i in 0..hyper.layers {
             let block = format!("blk.{i}");
             let attention = Attention::load(source, &block, &hyper.attention, None)?;
             check(source, &attention)?;
+            // Some files have biases and some have none, but none has lost those of a single block on purpose.
+            if layers.first().is_some_and(|first| first.attention.parts() != attention.parts()) {
+                return Err(source.bad("attention", format!("{block} has not the same tensors as blk.0")));
+            }
             let sizes = [hyper.embedding, hyper.feed_forward];
             layers.push(Layer {
                 attention,
@@ -130,13 +137,15 @@ impl Model for Llama {
     }
 
     fn forward(&mut self, batch: &Batch, kv: &mut KvCache, logits: &mut Vec<f32>) {
-        let (pass, spans) = (&mut self.pass, spans(batch));
+        let pass = &mut self.pass;
+        let spans = pass.spans(batch);
         self.embedding.forward(pass, batch);
         let angles = self.rope.turn(pass, batch);
         for (layer, kv) in self.layers.iter().zip(&mut kv.layers) {
             layer.attention.forward(pass, &spans, angles, kv);
             layer.feed_forward.forward(pass);
         }
+        pass.keep_spans(spans);
         self.head.forward(pass, batch, logits);
     }
 }

@@ -10,10 +10,10 @@ use kernels::RopePairs;
 pub(super) fn load(source: &mut Source<'_>) -> Result<Box<dyn Model>, LoadError> {
     let hyper = Hyper::read(source, RopePairs::Halves)?;
     Llama::load(source, &hyper, |source, attention| match attention.parts() {
-        [false, true, false] => Ok(()),
-        _ => {
-            Err(source
-                .bad("attention", "every block of qwen3 has norms on query and key heads and no biases"))
-        }
+        [_, true, false] => Ok(()),
+        _ => Err(source.bad(
+            "attention",
+            "every block of qwen3 has norms on query and key heads and none behind attention",
+        )),
     })
 }

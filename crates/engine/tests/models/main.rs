@@ -1,0 +1,5 @@
+//! The architectures with tiny models, and with real ones where there are any.
+
+mod goldens;
+mod invariance;
+mod tiny;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const READ_BYTES: usize = 512 << 20;
 /// What a thread reads at a time.
 const PART_BYTES: usize = 1 << 20;
-const READ_ROUNDS: usize = 8;
+const READ_ROUNDS: usize = 30;
 
 /// Independent sums, enough to hide an instruction's latency.
 const CHAINS: usize = 12;

@@ -63,6 +63,13 @@ impl<'a> Pages<'a> {
         let from = self.kv.page_head(self.pages[position / PAGE_TOKENS], self.head);
         self.kv.data[from..from + 2 * self.kv.half()].split_at(self.kv.half())
     }
+
+    /// The page after the one that holds `position`, to fetch it ahead; that page itself if it is the last.
+    #[inline(always)]
+    fn after(self, position: usize) -> (&'a [u16], &'a [u16]) {
+        let next = (position / PAGE_TOKENS + 1).min(self.pages.len() - 1);
+        self.at(next * PAGE_TOKENS)
+    }
 }
 
 /// A softmax over some positions: the largest score, the sum of e^(score - largest), and as much of the
@@ -126,7 +133,10 @@ impl<const R: usize> State<R> {
             let page_end = (at / PAGE_TOKENS + 1) * PAGE_TOKENS;
             // SAFETY: the page's keys are `dim` times 32 numbers and `at` starts a vector of the page.
             unsafe {
-                let keys = kv.at(start + at).0.as_ptr().add(at % PAGE_TOKENS);
+                let keys = KeyPointers {
+                    here: kv.at(start + at).0.as_ptr().add(at % PAGE_TOKENS),
+                    next: kv.after(start + at).0.as_ptr(),
+                };
                 if S::TWO_TILES && at + LANES < vectors.end && at + LANES < page_end {
                     score::<S, R, 2>(s, rows, keys, dim, &mut scores, at);
                     at += 2 * LANES;
@@ -174,10 +184,14 @@ impl<const R: usize> State<R> {
         while token < tokens.end {
             let page_end = ((token / PAGE_TOKENS + 1) * PAGE_TOKENS).min(tokens.end);
             let values = kv.at(start + token).1.as_ptr();
+            let next = kv.after(start + token).1.as_ptr();
             while token < page_end {
                 // SAFETY: the caller's; the page has the token's `dim` values.
                 unsafe {
                     let from = values.add(token % PAGE_TOKENS * dim + at);
+                    if R <= FEW_ROWS {
+                        s.prefetch(next.add(token % PAGE_TOKENS * dim + at).cast());
+                    }
                     let mut vectors = [s.load_f16(from); W];
                     for w in 1..W {
                         vectors[w] = s.load_f16(from.add(w * LANES));
@@ -242,12 +256,23 @@ impl<const R: usize> State<R> {
     }
 }
 
-/// Scores of W vectors of 16 tokens, whose first key numbers are at `keys`.
+/// So few rows wait for memory: what follows is fetched ahead. Each page is a place of its own in memory, which
+/// the processor does not foresee.
+const FEW_ROWS: usize = 4;
+
+/// The first key numbers of a vector of tokens, and those of the page that follows.
+#[derive(Clone, Copy)]
+struct KeyPointers {
+    here: *const u16,
+    next: *const u16,
+}
+
+/// Scores of W vectors of 16 tokens.
 #[inline(always)]
 unsafe fn score<S: Simd, const R: usize, const W: usize>(
     s: S,
     rows: &Rows<R>,
-    keys: *const u16,
+    keys: KeyPointers,
     dim: usize,
     scores: &mut Scores<R>,
     at: usize,
@@ -256,7 +281,10 @@ unsafe fn score<S: Simd, const R: usize, const W: usize>(
     // SAFETY: the caller's: `dim` rows of 32 numbers; `Rows::new` wrote the first `dim` queries.
     unsafe {
         for d in 0..dim {
-            let from = keys.add(d * PAGE_TOKENS);
+            let from = keys.here.add(d * PAGE_TOKENS);
+            if R <= FEW_ROWS {
+                s.prefetch(keys.next.add(d * PAGE_TOKENS).cast());
+            }
             let mut vectors = [s.load_f16(from); W];
             for w in 1..W {
                 vectors[w] = s.load_f16(from.add(w * LANES));

@@ -33,6 +33,7 @@ impl Rope {
             }
             Some("yarn") => rope.stretch(source, dims, base)?,
             Some(other) => {
+                let other: String = other.chars().take(64).collect();
                 let problem = format!("{other:?} is not implemented; none, linear and yarn are");
                 return Err(source.bad("rope.scaling.type", problem));
             }

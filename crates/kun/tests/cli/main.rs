@@ -2,6 +2,7 @@
 
 mod broken_files;
 mod kun;
+mod model;
 mod store_commands;
 mod surroundings;
 mod text_commands;

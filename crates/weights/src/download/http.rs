@@ -274,8 +274,8 @@ fn fault_of(error: ureq::Error, site: &Site) -> Fault {
             | ErrorKind::BrokenPipe
             | ErrorKind::UnexpectedEof
             | ErrorKind::TimedOut => passing(format!("breaks off: {error}")),
-            // A name that does not resolve has no kind of its own.
-            _ => Fault::Connect(error.to_string()),
+            // A name that does not resolve has no kind of its own, and the system's text is long.
+            _ => Fault::Connect(error.to_string().replacen("failed to lookup address information: ", "", 1)),
         },
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
             Fault::Connect(error.to_string())

@@ -83,6 +83,25 @@ fn the_cache_folder_is_the_systems_unless_kun_has_its_own() {
 }
 
 #[test]
+fn a_full_disk_leaves_no_model_and_is_told_with_what_would_help() {
+    let scratch = Scratch::new();
+    let server = hub(&scratch);
+    // To a program, a limit on the size of its files is much like a full disk: 20 blocks of 512 bytes.
+    let mut command = Command::new("/bin/sh");
+    command.args([
+        "-c",
+        r#"trap '' XFSZ; ulimit -f 20; exec "$0" pull "$1""#,
+        env!("CARGO_BIN_EXE_kun"),
+        NAME,
+    ]);
+    command.env_clear().env("KUN_HOME", scratch.path("home")).env("HF_ENDPOINT", server.endpoint());
+    end(&mut command).failed(4, &["no room for", "small.gguf.part", "KUN_HOME", "resumes"]);
+    assert_eq!(scratch.run(["models"]).output().matches(" yes ").count(), 0);
+    // With room it goes on; the hub is asked for the file again because it gave no hash to resume by.
+    assert_eq!(end(&mut kun(&scratch, &server, &["pull", NAME])).code, Some(0));
+}
+
+#[test]
 fn what_the_hub_answers_is_told_in_one_line() {
     let scratch = Scratch::new();
     let server = hub(&scratch);

@@ -74,8 +74,7 @@ fn a_store_that_was_meddled_with_mends_itself() {
 }
 
 #[test]
-fn a_full_disk_is_told_with_what_would_help() {
-    // A folder of its own on a full disk can't be had everywhere; /dev/full can, under the name of the part.
+fn a_folder_in_the_way_of_a_file_is_named() {
     let (folder, server) = (Folder::new(), server());
     let store = folder.store(&file());
     let path = pull(&store, &hub(&server)).0.expect("fetched");

@@ -92,6 +92,45 @@ pub(crate) fn splits() -> Vec<(&'static str, Vec<(&'static str, Vec<u8>)>, &'sta
     ]
 }
 
+/// Vocabularies that are odd and can be lived with: what they lack is never produced.
+pub(crate) fn odd_vocabularies() -> Vec<(&'static str, Vec<u8>)> {
+    let strings = |texts: Vec<String>| Value::Array(Array::String(texts.into_iter().collect::<Strings>()));
+    let size = vocabulary::SIZE;
+    let with = |values: Vec<(&str, Value)>| {
+        let mut writer = model::header();
+        for (key, value) in values {
+            writer.set(key, value);
+        }
+        bytes_of(writer)
+    };
+    let merges = |merges: &[&str]| strings(merges.iter().map(|text| (*text).to_owned()).collect());
+    let many: Vec<String> = (0..size).map(|n| format!("token {n}")).collect();
+    let no_byte = |start: &str| {
+        let tokens: Vec<String> = (0..size).map(|n| format!("{start}{n}>")).collect();
+        with(vec![
+            ("tokenizer.ggml.model", text("llama")),
+            ("tokenizer.ggml.tokens", strings(tokens)),
+            ("tokenizer.ggml.scores", vec![-1f32; size].into()),
+        ])
+    };
+    vec![
+        (
+            "tokens that are all the same",
+            with(vec![("tokenizer.ggml.tokens", strings(vec!["a".into(); size]))]),
+        ),
+        ("empty tokens", with(vec![("tokenizer.ggml.tokens", strings(vec![String::new(); size]))])),
+        ("no byte has a token", with(vec![("tokenizer.ggml.tokens", strings(many))])),
+        (
+            "merges of and to what is no token",
+            with(vec![("tokenizer.ggml.merges", merges(&["zz yy", "a b", "h e"]))]),
+        ),
+        ("merges that are none", with(vec![("tokenizer.ggml.merges", merges(&["", "x", "a b c", "  "]))])),
+        ("kinds that nobody knows", with(vec![("tokenizer.ggml.token_type", vec![-77i32; size].into())])),
+        ("every token is unused", with(vec![("tokenizer.ggml.token_type", vec![5i32; size].into())])),
+        ("scores without bytes", no_byte("<0x-")),
+    ]
+}
+
 fn case(name: &str, bytes: Vec<u8>, expect: &str) -> Case {
     Case { name: name.to_owned(), bytes, expect: expect.to_owned() }
 }

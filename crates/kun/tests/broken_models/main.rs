@@ -102,6 +102,16 @@ fn parts_that_do_not_make_a_model_exit_with_3() {
     }
 }
 
+#[test]
+fn odd_vocabularies_are_lived_with() {
+    let scratch = Scratch::new();
+    for (name, bytes) in cases::odd_vocabularies() {
+        let path = scratch.file("odd.gguf", bytes);
+        let ended = answer(&scratch, &path);
+        assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
+    }
+}
+
 /// The peak memory of the largest child that has ended.
 fn memory_kib() -> i64 {
     getrusage(UsageWho::RUSAGE_CHILDREN).expect("it takes no arguments that could be wrong").max_rss()

@@ -118,6 +118,10 @@ fn a_full_context_forgets_the_oldest_turns_and_says_so() {
     // A message that can never fit is told, and the chat goes on without it.
     terminal.line(&"x".repeat(200));
     terminal.wait_for("the context has room for 112");
+    // It cost the others nothing.
+    terminal.line("/show");
+    terminal.wait_for("turns so far    ");
+    assert_ne!(terminal.wait_for("\r\n"), "0");
     terminal.line("abc");
     prompt_tokens(&mut terminal);
     terminal.line("/exit");

@@ -277,7 +277,10 @@ fn fault_of(error: ureq::Error, site: &Site) -> Fault {
             | ErrorKind::UnexpectedEof
             | ErrorKind::TimedOut => passing(format!("breaks off: {error}")),
             // A name that does not resolve has no kind of its own, and the system's text is long.
-            _ => Fault::Connect(error.to_string().replacen("failed to lookup address information: ", "", 1)),
+            _ => {
+                let text = error.to_string().replacen("failed to lookup address information: ", "", 1);
+                Fault::Connect(text.split(" (os error").next().unwrap_or_default().to_owned())
+            }
         },
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
             Fault::Connect(error.to_string())

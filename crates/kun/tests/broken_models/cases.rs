@@ -44,8 +44,11 @@ pub(crate) fn all() -> Vec<Case> {
     cases
 }
 
-/// Models of two parts: what is wrong, the files, and what the message must hold; nothing for one that is whole.
-pub(crate) fn splits() -> Vec<(&'static str, Vec<(&'static str, Vec<u8>)>, &'static str)> {
+/// What is wrong with a model of two parts, its files, and what the message must hold; nothing for a whole one.
+pub(crate) type SplitCase = (&'static str, Vec<(&'static str, Vec<u8>)>, &'static str);
+
+/// Models of two parts.
+pub(crate) fn splits() -> Vec<SplitCase> {
     let (first, second) = ("m-00001-of-00002.gguf", "m-00002-of-00002.gguf");
     let part = |writer: GgufWriter, number: u16, count: u16, tensors: &[Shape]| {
         let mut writer = writer;

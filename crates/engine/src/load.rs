@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::models;
 use kernels::Cpu;
 use std::sync::Arc;
-use weights::gguf::Gguf;
+use weights::gguf::{Gguf, Value};
 
 /// Why a model file can't be run. Every case is the file's fault.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,9 @@ pub enum LoadError {
         nearest: &'static str,
     },
     /// A hyper-parameter that makes no sense, or one that this build does not implement.
-    #[error("{path}: {key}: {problem}\nthe file is broken or of a kind that this build does not run")]
+    #[error(
+        "{path}: {key}: {problem}\nthe file is damaged, or of a kind that this build does not run: try another file of the model"
+    )]
     Hyper {
         /// The file.
         path: String,
@@ -69,7 +71,7 @@ pub enum LoadError {
     },
     /// A tensor that the architecture does not know: the output would not be the model's.
     #[error(
-        "{path}: tensor {name} is not part of architecture {architecture}\nthis build would ignore it and give wrong output"
+        "{path}: tensor {name:?} is not part of architecture {architecture}\nthis build would ignore it and give wrong output: convert the model again, or try another file of it"
     )]
     Unused {
         /// The file.
@@ -90,10 +92,24 @@ pub fn load(file: &Gguf, cpu: &Arc<Cpu>, progress: &mut dyn FnMut(f32)) -> Resul
     let Some(architecture) = models::TABLE.iter().find(|a| a.name == name) else {
         return Err(unknown_architecture(file, name));
     };
+    check_vocabulary(file)?;
     let mut source = Source::new(file, cpu, progress);
     let model = (architecture.load)(&mut source)?;
     source.finish()?;
     Ok(model)
+}
+
+/// Refuses a file whose vocabulary is not that of its embedding: one of them is from another model. A file without a
+/// vocabulary runs, as the engine knows tokens by their ids only.
+fn check_vocabulary(file: &Gguf) -> Result<(), LoadError> {
+    const KEY: &str = "tokenizer.ggml.tokens";
+    let rows = file.tensor("token_embd.weight").and_then(|t| t.info.shape.get(1).copied());
+    let (Some(rows), Some(Value::Array(tokens))) = (rows, file.metadata().get(KEY)) else { return Ok(()) };
+    if rows == tokens.len() as u64 {
+        return Ok(());
+    }
+    let problem = format!("{} tokens, but token_embd.weight has {rows} rows", tokens.len());
+    Err(LoadError::Hyper { path: source::path_of(file), key: KEY.to_owned(), problem })
 }
 
 fn unknown_architecture(file: &Gguf, name: &str) -> LoadError {

@@ -94,8 +94,12 @@ pub(crate) fn generation_speed(finished: &Finished) -> f64 {
 
 /// The last line of an answer on standard error.
 pub(crate) fn speeds(finished: &Finished) -> String {
+    let end = match finished.reason {
+        FinishReason::Length => " (cut short: --max-tokens or the context is used up)",
+        _ => "",
+    };
     format!(
-        "prompt: {} tokens, {:.1} tokens/s; answer: {} tokens, {:.1} tokens/s",
+        "prompt: {} tokens, {:.1} tokens/s; answer: {} tokens, {:.1} tokens/s{end}",
         finished.prompt_tokens,
         prompt_speed(finished),
         finished.completion_tokens,

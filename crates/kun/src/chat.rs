@@ -136,7 +136,7 @@ impl Chat<'_> {
         self.conversation.say(text);
         let prompt = match self.prompt(text) {
             Ok(prompt) => prompt,
-            Err(failure) if matches!(failure.kind, Kind::Usage | Kind::Model) => {
+            Err(failure) if is_of_message(&failure) => {
                 self.conversation.take_back();
                 output::note(failure.to_string());
                 return Ok(());
@@ -153,13 +153,17 @@ impl Chat<'_> {
         let interrupts = self.surroundings.interrupts;
         interrupts.clear();
         let unwanted = || interrupts.pressed();
-        let answer = answer::generate(
-            self.session,
-            prompt.tokens,
-            &self.parameters,
-            |piece| output::write(piece),
-            unwanted,
-        )?;
+        let on_text = |piece: &str| output::write(piece);
+        let answer = match answer::generate(self.session, prompt.tokens, &self.parameters, on_text, unwanted)
+        {
+            Ok(answer) => answer,
+            Err(failure) if is_of_message(&failure) => {
+                self.conversation.take_back();
+                output::note(failure.to_string());
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
         output::write(if answer.text.ends_with('\n') { "\n" } else { "\n\n" })?;
         match &answer.finished {
             Some(finished) => output::note(answer::speeds(finished)),
@@ -185,6 +189,11 @@ impl Chat<'_> {
             Ok(Prompt { tokens, dropped: 0 })
         }
     }
+}
+
+/// Whether it is about one message, so that the chat can go on.
+fn is_of_message(failure: &Failure) -> bool {
+    matches!(failure.kind, Kind::Usage | Kind::Model)
 }
 
 /// Where the history is kept, if there is a place for it.

@@ -53,7 +53,7 @@ pub(crate) struct RunArgs {
     /// The model: a name from `kun models`, hf:OWNER/REPO[/FILE or :QUANT], or a path [default: smollm2:135m]
     #[arg(long, short, value_name = "MODEL")]
     pub(crate) model: Option<OsString>,
-    /// What the model is told before the conversation
+    /// What the model is told before the conversation; "" tells it nothing [default: the catalogue's, if any]
     #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
     pub(crate) system: Option<String>,
     #[command(flatten)]

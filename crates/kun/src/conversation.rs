@@ -63,9 +63,15 @@ impl Conversation {
     }
 
     /// The messages as chat templates know them.
-    pub(crate) fn messages(&self) -> Vec<Value> {
+    #[cfg(test)]
+    fn messages(&self) -> Vec<Value> {
+        self.messages_without(0)
+    }
+
+    /// The messages less those of the oldest `dropped` turns.
+    fn messages_without(&self, dropped: usize) -> Vec<Value> {
         let system = self.system.iter().map(|text| json!({"role": "system", "content": text}));
-        let turns = self.turns.iter().flat_map(|turn| {
+        let turns = self.turns.iter().skip(dropped).flat_map(|turn| {
             let user = json!({"role": "user", "content": turn.user});
             let answer = turn.answer.iter().map(|text| json!({"role": "assistant", "content": text}));
             std::iter::once(user).chain(answer)
@@ -73,7 +79,8 @@ impl Conversation {
         system.chain(turns).collect()
     }
 
-    /// The prompt for the next answer, of at most `room` tokens. Old turns are dropped until it fits.
+    /// The prompt for the next answer, of at most `room` tokens. Old turns are dropped until it fits; where that
+    /// can't help, none is.
     pub(crate) fn prompt(
         &mut self,
         room: usize,
@@ -81,15 +88,15 @@ impl Conversation {
     ) -> Outcome<Prompt> {
         let mut dropped = 0;
         loop {
-            let tokens = render(&self.messages())?;
+            let tokens = render(&self.messages_without(dropped))?;
             if tokens.len() <= room {
+                self.turns.drain(..dropped);
                 return Ok(Prompt { tokens, dropped });
             }
-            if self.turns.len() <= 1 {
+            dropped += 1;
+            if dropped >= self.turns.len() {
                 return Err(too_long(tokens.len(), room));
             }
-            self.turns.remove(0);
-            dropped += 1;
         }
     }
 }
@@ -149,7 +156,9 @@ mod tests {
 
     #[test]
     fn what_can_never_fit_is_refused_with_both_numbers() {
-        let failure = conversation(2).prompt(3, words).expect_err("four words are left");
+        let mut talk = conversation(2);
+        let failure = talk.prompt(3, words).expect_err("four words are left");
+        assert_eq!(talk.turns(), 3, "what can't be helped by it forgets nothing");
         assert_eq!(failure.exit_code(), 2);
         assert!(
             failure.to_string().contains("4 tokens") && failure.to_string().contains("for 3"),

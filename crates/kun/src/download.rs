@@ -32,7 +32,8 @@ impl Display {
     fn show(&mut self, progress: Progress) {
         match progress {
             Progress::Connecting { source } => self.say(&format!("fetching {} from {source}", self.name)),
-            Progress::FallingBack { from, why } => self.say(&format!("{from} can't be used: {why}")),
+            // The reason names the source, and the next line what is tried instead.
+            Progress::FallingBack { why, .. } => self.say(&why),
             Progress::Retrying { why, after } => {
                 self.say(&format!("{why}; trying again in {:.0} s", after.as_secs_f64()));
             }

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use engine::limits::{Refused, StartError};
 use engine::load::LoadError;
-use text::vocabulary::VocabularyError;
 use weights::store::StoreError;
 
 /// What kind of trouble it was: the exit code.
@@ -109,12 +108,6 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let kind = if error.is_usage() { Kind::Usage } else { Kind::Io };
         Failure { kind, message: error.to_string() }
-    }
-}
-
-impl From<VocabularyError> for Failure {
-    fn from(error: VocabularyError) -> Self {
-        Failure::model(error.to_string())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use weights::gguf::Metadata;
+use weights::gguf::{Gguf, Metadata};
 
 use crate::failure::{Failure, Outcome};
 use crate::terminal::bytes;
@@ -53,6 +53,14 @@ pub(crate) fn kv_bytes_per_token(metadata: &Metadata) -> Option<u64> {
     let kv_heads = number("attention.head_count_kv").or(heads)?;
     let layers = number("block_count")?;
     layers.checked_mul(kv_heads)?.checked_mul(key_dim.checked_add(value_dim)?)?.checked_mul(KV_NUMBER_BYTES)
+}
+
+/// The same from the matrices that make keys and values, 0 without any. What a broken file announces may be any
+/// number, and is for loading to refuse; a tensor is as large as it is.
+pub(crate) fn kv_bytes_per_token_of_tensors(gguf: &Gguf) -> u64 {
+    let makes_them = |name: &str| name.ends_with(".attn_k.weight") || name.ends_with(".attn_v.weight");
+    let rows = gguf.tensors().filter(|t| makes_them(&t.name)).filter_map(|t| t.shape.get(1));
+    rows.fold(0, |sum: u64, rows| sum.saturating_add(*rows)).saturating_mul(KV_NUMBER_BYTES)
 }
 
 /// Memory that can be had without swapping, as far as the system tells.

@@ -74,7 +74,17 @@ fn ends_in_gguf(name: &str) -> bool {
 /// The vocabulary of a file.
 pub(crate) fn tokenizer(gguf: &Gguf) -> Outcome<Tokenizer> {
     let vocabulary = engine::vocabulary::vocabulary(gguf.metadata())?;
-    Ok(Tokenizer::new(vocabulary)?)
+    Tokenizer::new(vocabulary).map_err(|e| {
+        Failure::model(format!(
+            "{}: {e}\nthe vocabulary is broken: download or convert the model again",
+            path(gguf)
+        ))
+    })
+}
+
+/// The model's file, or its first one, for messages.
+pub(crate) fn path(gguf: &Gguf) -> String {
+    gguf.paths().next().map_or_else(String::new, |path| path.display().to_string())
 }
 
 /// The source of the model's chat template.

@@ -20,7 +20,7 @@ use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::memory::{self, Need};
 use crate::weight_traffic::WeightTraffic;
-use crate::{model_file, output, terminal};
+use crate::{model_file, terminal};
 
 /// The context is no longer than this unless the user says so: it costs memory.
 const CTX_DEFAULT_MAX: usize = 8192;
@@ -73,7 +73,8 @@ pub(crate) struct Machine {
 /// A model that answers.
 pub(crate) struct Session {
     handle: Handle,
-    template: Option<ChatTemplate>,
+    /// None if the file has none; or why it can't be used.
+    template: Outcome<Option<ChatTemplate>>,
     /// `bos_token` and `eos_token` as templates know them.
     marker_tokens: Vec<(&'static str, String)>,
     cpu: Arc<Cpu>,
@@ -96,11 +97,8 @@ impl Session {
         let name = model.to_string_lossy().into_owned();
         let started = Instant::now();
         let tokenizer = model_file::tokenizer(&gguf)?;
-        let template = model_file::template(&gguf).unwrap_or_else(|failure| {
-            // The model is of use all the same, with --raw.
-            output::note(format!("warning: {failure}"));
-            None
-        });
+        // With a broken one the model is of use all the same: raw, and where no template is asked for.
+        let template = model_file::template(&gguf);
         let ctx = choose_ctx(gguf.metadata(), options.ctx)?;
         let kv_tokens = ctx.max(options.kv_tokens);
         check_memory(&gguf, &name, ctx, kv_tokens)?;
@@ -131,9 +129,15 @@ impl Session {
         })
     }
 
-    /// Is there no chat template that works?
-    pub(crate) fn has_no_template(&self) -> bool {
-        self.template.is_none()
+    /// Does the file have no chat template? One that is broken is a failure.
+    pub(crate) fn has_no_template(&self) -> Outcome<bool> {
+        match &self.template {
+            Ok(template) => Ok(template.is_none()),
+            Err(failure) => Err(Failure::model(format!(
+                "{}: {failure}\n--raw goes without the template; or convert the model again",
+                self.name
+            ))),
+        }
     }
 
     /// The most tokens that a prompt may have: some of the context is left for the answer.
@@ -143,10 +147,9 @@ impl Session {
 
     /// Renders messages through the chat template and turns them into tokens.
     pub(crate) fn render(&self, messages: &[Value]) -> Outcome<Vec<TokenId>> {
-        let template = self
-            .template
-            .as_ref()
-            .ok_or_else(|| Failure::model("this model has no chat template: use --raw"))?;
+        let template = self.template.as_ref().ok().and_then(Option::as_ref);
+        let template =
+            template.ok_or_else(|| Failure::model("this model has no chat template: use --raw"))?;
         let mut input: Map<String, Value> = self
             .marker_tokens
             .iter()
@@ -263,6 +266,6 @@ fn choose_ctx(metadata: &Metadata, wanted: Ctx) -> Outcome<usize> {
 
 fn check_memory(gguf: &Gguf, name: &str, ctx: usize, kv_tokens: usize) -> Outcome {
     let weights = gguf.tensors().map(|t| t.bytes()).sum();
-    let per_token = memory::kv_bytes_per_token(gguf.metadata()).unwrap_or(0);
+    let per_token = memory::kv_bytes_per_token_of_tensors(gguf);
     Need { weights, kv: per_token.saturating_mul(kv_tokens as u64) }.check(name, ctx)
 }

@@ -83,9 +83,10 @@ pub struct HubConfig {
     pub no_proxy: Option<String>,
     /// The Python whose `pip` is used; `None` looks for `python3`, then `python`.
     pub python: Option<PathBuf>,
-    /// Limit for resolving a name and for connecting, each.
+    /// Limit for resolving a name, for connecting and for sending a request, each; twice as long for the first
+    /// bytes of an answer.
     pub connect_timeout: Duration,
-    /// Limit for a silence of the other side.
+    /// Limit for a silence of the other side within an answer.
     pub read_timeout: Duration,
     /// The first wait before a retry; it doubles from one to the next.
     pub backoff: Duration,

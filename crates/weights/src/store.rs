@@ -89,10 +89,10 @@ impl Store {
             Spec::Catalogue(model) => self.pull_plan(&plan_of_catalogue(model), hub, progress),
             Spec::Hub { repo, pick } => {
                 // Only the hub knows what a quantisation stands for now; a full file name needs no question.
-                if hub.offline || matches!(pick, Pick::File(_)) {
-                    if let Some(found) = self.stored_of_repo(spec, &repo, &pick)? {
-                        return Ok(found.path);
-                    }
+                if (hub.offline || matches!(pick, Pick::File(_)))
+                    && let Some(found) = self.stored_of_repo(spec, &repo, &pick)?
+                {
+                    return Ok(found.path);
                 }
                 if hub.offline {
                     return Err(StoreError::Offline { name: spec.to_owned() });

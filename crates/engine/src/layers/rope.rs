@@ -37,6 +37,7 @@ impl Rope {
             }
             "yarn" => rope.stretch(source, dims, base)?,
             other => {
+                let other: String = other.chars().take(64).collect();
                 let problem = format!("{other:?} is not implemented; none, linear and yarn are");
                 return Err(source.bad("rope.scaling.type", problem));
             }

@@ -123,7 +123,8 @@ pub(super) const HELP: &str = "\
 /help              this list
 /exit              leave; so does Ctrl-D
 Ctrl-C             stop the answer; twice: leave
-\"\"\"                begin and end a message of several lines; or end a line with \\";
+\"\"\"                begin and end a message of several lines; or end a line with \\
+When the context is full, the oldest turns are forgotten; the system message never is.";
 
 #[cfg(test)]
 mod tests {

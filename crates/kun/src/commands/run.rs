@@ -45,7 +45,7 @@ pub(crate) fn run(args: RunArgs, environment: &Environment, interrupts: &Interru
     let parameters = Parameters::new(&args.parameters, &defaults);
     let options = session::Options::one_sequence(Ctx::of_flag(args.engine.ctx), args.engine.threads);
     let session = Session::open(&plan.model, &options, environment)?;
-    let raw = args.raw || defaults.raw || session.has_no_template();
+    let raw = args.raw || defaults.raw || session.has_no_template()?;
     if raw && !args.raw {
         output::note("note: this model has no chat template: it continues the prompt as it is (--raw)");
     }

@@ -110,6 +110,16 @@ impl Ended {
         serde_json::from_str(&self.output()).expect("JSON")
     }
 
+    /// It failed with this code; what it did before may stand above the message.
+    #[track_caller]
+    pub(crate) fn failed(self, code: i32, parts: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert_eq!(self.stdout, "", "{self:?}");
+        for part in parts {
+            assert!(self.stderr.contains(part), "no {part:?} in {self:?}");
+        }
+    }
+
     /// It failed with this code, at most three lines on standard error that hold all `parts`, and no output.
     #[track_caller]
     pub(crate) fn fails(self, code: i32, parts: &[&str]) {

@@ -68,7 +68,9 @@ impl Client {
             .accept_encoding("identity")
             .timeout_resolve(Some(hub.connect_timeout))
             .timeout_connect(Some(hub.connect_timeout))
-            .timeout_recv_response(Some(hub.read_timeout))
+            // Some networks swallow packets after the connection is made; that must not take longer to notice.
+            .timeout_send_request(Some(hub.connect_timeout))
+            .timeout_recv_response(Some(hub.connect_timeout.saturating_mul(2)))
             .timeout_per_read(Some(hub.read_timeout))
             .build();
         let agent = Agent::new_with_config(config);
@@ -274,8 +276,11 @@ fn fault_of(error: ureq::Error, site: &Site) -> Fault {
             | ErrorKind::BrokenPipe
             | ErrorKind::UnexpectedEof
             | ErrorKind::TimedOut => passing(format!("breaks off: {error}")),
-            // A name that does not resolve has no kind of its own.
-            _ => Fault::Connect(error.to_string()),
+            // A name that does not resolve has no kind of its own, and the system's text is long.
+            _ => {
+                let text = error.to_string().replacen("failed to lookup address information: ", "", 1);
+                Fault::Connect(text.split(" (os error").next().unwrap_or_default().to_owned())
+            }
         },
         ureq::Error::HostNotFound | ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
             Fault::Connect(error.to_string())
@@ -283,6 +288,9 @@ fn fault_of(error: ureq::Error, site: &Site) -> Fault {
         ureq::Error::Rustls(_) | ureq::Error::Tls(_) | ureq::Error::Pem(_) => {
             let why = format!("{error}; SSL_CERT_FILE names the certificates to trust");
             StoreError::Unreachable { host: site.host.clone(), why }.into()
+        }
+        ureq::Error::Timeout(Timeout::SendRequest | Timeout::RecvResponse) => {
+            Fault::Connect("it does not answer".to_owned())
         }
         ureq::Error::Timeout(_) | ureq::Error::Protocol(_) | ureq::Error::BodyStalled => {
             passing(format!("does not answer properly: {error}"))

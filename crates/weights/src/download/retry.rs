@@ -17,7 +17,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// What one attempt ran into.
 pub(crate) enum Fault {
-    /// No connection came about.
+    /// No connection came about, or nobody answered over it.
     Connect(String),
     /// It may work in a moment; the server may have said when.
     Passing { why: String, pause: Option<Duration> },

@@ -18,7 +18,7 @@ const OTHERS: usize = 16;
 
 #[test]
 fn logits_do_not_depend_on_threads_chunks_or_instruction_set() {
-    for tiny in tiny::mixed() {
+    for tiny in tiny::varied() {
         let tokens = tiny.tokens();
         let expected = tiny::logits(&mut *tiny.load(&tiny::cpu(1)), &tokens, tokens.len());
         let sizes = [1, 7, 32, 33, tokens.len()];
@@ -37,7 +37,7 @@ fn logits_do_not_depend_on_threads_chunks_or_instruction_set() {
 
 #[test]
 fn logits_do_not_depend_on_the_rest_of_the_batch() {
-    for tiny in tiny::mixed() {
+    for tiny in tiny::varied() {
         let tokens = tiny.tokens();
         let expected = tiny::logits(&mut *tiny.load(&tiny::cpu(1)), &tokens, tokens.len());
         for threads in [1, 2] {
@@ -53,7 +53,7 @@ fn logits_do_not_depend_on_the_rest_of_the_batch() {
 
 #[test]
 fn answers_do_not_depend_on_threads_chunks_or_other_requests() {
-    for tiny in tiny::mixed() {
+    for tiny in tiny::varied() {
         check_answers(tiny.name(), &tiny.tokens(), 40, |cpu| tiny.load(cpu));
     }
 }
@@ -119,7 +119,7 @@ fn logits_among_others(model: &mut dyn Model, tokens: &[TokenId], chunk: usize) 
     for step in 0..steps {
         batch.clear();
         let own = step * chunk..((step + 1) * chunk).min(tokens.len());
-        let mut push_other = |batch: &mut Batch, i: usize| {
+        let push_other = |batch: &mut Batch, i: usize| {
             let start = step * gives[i];
             let other: Vec<TokenId> =
                 (start..start + gives[i]).map(|p| ((p * 31 + i * 17) % vocabulary) as TokenId).collect();

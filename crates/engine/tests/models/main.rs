@@ -2,4 +2,5 @@
 
 mod goldens;
 mod invariance;
+mod refusals;
 mod tiny;

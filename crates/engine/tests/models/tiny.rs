@@ -25,11 +25,18 @@ pub(crate) fn all() -> Vec<Tiny> {
     models
 }
 
-/// The models whose matrices have several formats: one for each architecture.
+/// The models whose matrices have several formats, one for each architecture.
 pub(crate) fn mixed() -> Vec<Tiny> {
     let mixed: Vec<Tiny> = all().into_iter().filter(|m| m.name().ends_with("-mixed")).collect();
     assert_eq!(mixed.len(), engine::models::TABLE.len(), "a model of mixed formats for each architecture");
     mixed
+}
+
+/// Those, and one whose prompt is longer than a chunk of attention.
+pub(crate) fn varied() -> Vec<Tiny> {
+    let long = all().into_iter().find(|m| m.name() == "llama-grouped-untied").expect("it is in the file");
+    assert!(long.tokens().len() > 256 + PAGE_TOKENS);
+    mixed().into_iter().chain([long]).collect()
 }
 
 impl Tiny {

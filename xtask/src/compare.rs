@@ -27,6 +27,8 @@ use results::{ModelResult, TestResult};
 
 /// Fewer rounds than this are not written down.
 const ROUNDS_MIN: usize = 5;
+/// What others may use of the processor without a warning.
+const USE_BY_OTHERS_MAX: f64 = 0.05;
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArgs {
@@ -90,6 +92,13 @@ fn measure(
     machine: &Machine,
 ) -> Result<ModelResult> {
     println!("{} ({})", subject.title, subject.file.display());
+    let use_by_others = machine::use_by_others();
+    if use_by_others > USE_BY_OTHERS_MAX {
+        println!(
+            "warning: {:.0} % of this machine is busy; its numbers are worth little",
+            100.0 * use_by_others
+        );
+    }
     let read_before = kun.read_bytes_per_second()?;
     let mut tests = Vec::new();
     for test in subject.tests.iter().filter(|test| !(quick && test.is_slow())) {
@@ -124,6 +133,7 @@ fn measure(
         peer: peer.version.clone(),
         threads: kun.threads,
         rounds,
+        use_by_others,
         read_bytes_per_second: [read_before, read_after],
         tests,
     })

@@ -44,7 +44,11 @@ pub(super) fn section(result: &ModelResult) -> String {
             result.rounds,
             result.date
         ),
-        format!("{}; memory reads {before:.1} GB/s before and {after:.1} GB/s after.", result.machine),
+        format!(
+            "{}; memory reads {before:.1} GB/s before and {after:.1} GB/s after; others used {:.0} % of the processor.",
+            result.machine,
+            100.0 * result.use_by_others
+        ),
         String::new(),
         "| test | Kun, tokens/s | llama.cpp, tokens/s | ratio |".to_owned(),
         "| --- | ---: | ---: | ---: |".to_owned(),
@@ -135,7 +139,12 @@ mod tests {
             section.starts_with("### Tiny\n\n98 MB. Kun 0.1.0 at commit abc (avx2), llama.cpp b1; 2 threads"),
             "{section}"
         );
-        assert!(section.contains("memory reads 30.0 GB/s before and 31.0 GB/s after"), "{section}");
+        assert!(
+            section.contains(
+                "memory reads 30.0 GB/s before and 31.0 GB/s after; others used 1 % of the processor"
+            ),
+            "{section}"
+        );
         assert!(
             section.contains(
                 "| prompt of 512 tokens (`pp512`) | 1,234 (1,000 – 1,300) | 100 (99.0 – 123) | 12.34 × |"

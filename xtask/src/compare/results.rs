@@ -22,6 +22,8 @@ pub(super) struct ModelResult {
     pub(super) peer: String,
     pub(super) threads: usize,
     pub(super) rounds: usize,
+    /// Of the processor, before the measurement, from 0 to 1.
+    pub(super) use_by_others: f64,
     /// Before and after.
     pub(super) read_bytes_per_second: [f64; 2],
     pub(super) tests: Vec<TestResult>,
@@ -104,6 +106,7 @@ pub(super) mod tests {
             peer: "b1".to_owned(),
             threads: 2,
             rounds: kun.len(),
+            use_by_others: 0.013,
             read_bytes_per_second: [30e9, 31.04e9],
             tests: vec![TestResult { name: "pp512".to_owned(), kun: kun.to_vec(), peer: peer.to_vec() }],
         }

@@ -35,7 +35,7 @@ pub(crate) struct CompareArgs {
     /// Folders that hold the files of the comparison, or other model files [default: fetch and make them]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     models: Vec<PathBuf>,
-    /// Only models whose title has this in it
+    /// Only those models of the comparison whose title has this in it
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// How often each program runs each test
@@ -60,13 +60,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<()> {
     let machine = Machine::look(&root)?;
     let peer = Peer::find(args.peer.as_deref(), &folder)?;
     let kun = Kun::build(args.threads)?;
-    let mut subjects = models::find(&args.models, &kun, &folder, &root)?;
-    if args.quick {
-        subjects.truncate(1);
-    }
-    if let Some(only) = &args.only {
-        subjects.retain(|subject| subject.title.contains(only.as_str()));
-    }
+    let only = args.only.as_deref().or(args.quick.then_some(models::SMALLEST));
+    let subjects = models::find(&args.models, only, &kun, &folder, &root)?;
     ensure!(!subjects.is_empty(), "no model is left to measure");
     let rounds = if args.quick { 2 } else { args.rounds };
     for subject in &subjects {

@@ -47,6 +47,7 @@ mod tests {
     #[test]
     fn times_are_read_as_minutes_from_a_minute_on() {
         assert_eq!(shown(Duration::from_millis(1_250)), "1.2 s");
+        assert_eq!(shown(Duration::from_secs(60)), "1 min 00 s");
         assert_eq!(shown(Duration::from_secs(125)), "2 min 05 s");
     }
 }

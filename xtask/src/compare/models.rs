@@ -27,6 +27,9 @@ enum Source {
     Synthetic(&'static str),
 }
 
+/// In the title of the smallest.
+pub(super) const SMALLEST: &str = "SmolLM2";
+
 const STANDARD: &[Standard] = &[
     Standard {
         title: "SmolLM2 135M, Q4_1",
@@ -59,14 +62,22 @@ pub(super) struct Subject {
     pub(super) tests: Vec<&'static Test>,
 }
 
-/// The models of the comparison, from the folders given if they are there, else fetched and made; or the files given.
-pub(super) fn find(given: &[PathBuf], kun: &Kun, compare: &Path, root: &Path) -> Result<Vec<Subject>> {
+/// Those models of the comparison that have `only` in their titles, from the folders given if they are there, else
+/// fetched and made; or the files given.
+pub(super) fn find(
+    given: &[PathBuf],
+    only: Option<&str>,
+    kun: &Kun,
+    compare: &Path,
+    root: &Path,
+) -> Result<Vec<Subject>> {
     let (folders, files): (Vec<_>, Vec<_>) = given.iter().partition(|path| path.is_dir());
     if !files.is_empty() && !folders.is_empty() {
         bail!("--models takes folders or files, not both");
     }
     if files.is_empty() {
-        return STANDARD.iter().map(|model| model.subject(&folders, kun, compare, root)).collect();
+        let wanted = STANDARD.iter().filter(|model| only.is_none_or(|only| model.title.contains(only)));
+        return wanted.map(|model| model.subject(&folders, kun, compare, root)).collect();
     }
     files
         .into_iter()

@@ -154,6 +154,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_is_written_into_both_documents_as_they_are() {
+        let root = std::env::temp_dir().join(format!("kun-report-{}", std::process::id()));
+        fs::create_dir_all(root.join("docs")).unwrap();
+        for (file, text) in [
+            ("README.md", include_str!("../../../README.md")),
+            ("BENCHMARKS.md", include_str!("../../../BENCHMARKS.md")),
+        ] {
+            fs::write(root.join(file), text).unwrap();
+        }
+        for kun in [50.0, 70.0] {
+            results::keep(&root, result("Tiny", &[kun], &[100.0])).unwrap();
+            write(&root).unwrap();
+        }
+        let read = |file: &str| fs::read_to_string(root.join(file)).unwrap();
+        let (readme, benchmarks) = (read("README.md"), read("BENCHMARKS.md"));
+        fs::remove_dir_all(&root).unwrap();
+        assert!(readme.contains("\n| Tiny | 70.0 (0.70 ×) |") && readme.starts_with("# Kun\n"), "{readme}");
+        assert_eq!(benchmarks.matches("### Tiny").count(), 1, "{benchmarks}");
+        assert!(
+            benchmarks.starts_with("# Benchmarks\n") && benchmarks.contains("| 0.70 × |"),
+            "{benchmarks}"
+        );
+    }
+
+    #[test]
     fn the_summary_leaves_cells_empty_that_were_not_measured() {
         let summary = summary(&[result("Tiny", &[50.0], &[100.0])]);
         assert!(summary.ends_with("\n| Tiny | 50.0 (0.50 ×) | | | |\n"), "{summary}");

@@ -198,10 +198,17 @@ pub(crate) struct PerplexityArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// The model: a name, hf:OWNER/REPO[/FILE or :QUANT], or a path
-    pub(crate) model: OsString,
+    /// The model: a name, hf:OWNER/REPO[/FILE or :QUANT], or a path [without one: this machine alone]
+    pub(crate) model: Option<OsString>,
     /// Run these tests only
-    #[arg(long, value_name = "NAME", num_args = 1.., value_parser = crate::commands::bench::test_name)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        num_args = 1..,
+        value_delimiter = ',',
+        requires = "model",
+        value_parser = crate::commands::bench::test_name
+    )]
     pub(crate) only: Vec<String>,
     /// How often each test runs, 1 to 100; the median counts
     #[arg(
@@ -215,7 +222,7 @@ pub(crate) struct BenchArgs {
     /// Threads to compute with, 1 to 512 [default: one for each core]
     #[arg(long, value_name = "N", value_parser = parameters::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
-    /// Print a JSON list
+    /// Print a JSON list; of this machine alone, a JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -11,6 +11,7 @@ use engine::limits::Limits;
 use engine::model::Shape;
 use engine::request::{Chunk, FinishReason, Finished, Request, TokenId};
 use kernels::{Cpu, CpuError, CpuOptions};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use text::template::ChatTemplate;
 use text::tokenizer::{Specials, Tokenizer};
@@ -62,12 +63,22 @@ impl Ctx {
 }
 
 /// The two limits of a machine.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Machine {
     /// Bytes that all threads together read from memory.
     pub(crate) read_bytes_per_second: f64,
     /// Multiplications and additions of 8-bit integers by all threads together.
     pub(crate) int8_ops_per_second: f64,
+}
+
+impl Machine {
+    /// Measures this machine; that takes a moment.
+    pub(crate) fn measure(cpu: &Cpu) -> Self {
+        Machine {
+            read_bytes_per_second: kernels::probe::read_bandwidth(cpu),
+            int8_ops_per_second: kernels::probe::int8_peak(cpu),
+        }
+    }
 }
 
 /// A model that answers.
@@ -170,10 +181,7 @@ impl Session {
 
     /// What this machine can do at best.
     pub(crate) fn machine(&self) -> Machine {
-        Machine {
-            read_bytes_per_second: kernels::probe::read_bandwidth(&self.cpu),
-            int8_ops_per_second: kernels::probe::int8_peak(&self.cpu),
-        }
+        Machine::measure(&self.cpu)
     }
 
     /// Gives a request to the engine.
@@ -228,7 +236,8 @@ pub(crate) fn checked(finished: Finished) -> Outcome<Finished> {
     }
 }
 
-fn cpu(threads: Option<usize>, environment: &Environment) -> Outcome<Cpu> {
+/// The processor, with as many threads as the flag says and the instruction set of the environment.
+pub(crate) fn cpu(threads: Option<usize>, environment: &Environment) -> Outcome<Cpu> {
     let isa = match environment.isa.as_deref().map(str::parse) {
         None => None,
         Some(Ok(isa)) => Some(isa),

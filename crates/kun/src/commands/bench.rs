@@ -1,7 +1,7 @@
 //! `kun bench`: what this machine can do at most, and what a model gets out of it.
 //!
-//! Each test goes through the engine as any other request does. Prompts are random tokens of the
-//! vocabulary, the same ones each time, and no token ends an answer early.
+//! Each test goes through the engine as any other request does, after a short run that isn't measured. Prompts
+//! are random tokens of the vocabulary, the same ones each time, and no token ends an answer early.
 
 mod limits;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::BenchArgs;
 use crate::environment::Environment;
 use crate::failure::Outcome;
-use crate::session::{self, Ctx, Session};
+use crate::session::{self, Ctx, Machine, Session};
 use crate::terminal::per_second;
 use crate::{output, terminal};
 
@@ -59,6 +59,15 @@ struct Measured {
     fraction_of_limit: f64,
 }
 
+/// This machine, without a model.
+#[derive(Debug, Serialize)]
+struct Alone {
+    isa: &'static str,
+    threads: usize,
+    #[serde(flatten)]
+    machine: Machine,
+}
+
 /// Parses a value of `--only`.
 pub(crate) fn test_name(text: &str) -> Result<String, String> {
     match TESTS.iter().find(|test| test.name == text) {
@@ -68,11 +77,12 @@ pub(crate) fn test_name(text: &str) -> Result<String, String> {
 }
 
 pub(crate) fn run(args: &BenchArgs, environment: &Environment) -> Outcome {
+    let Some(model) = &args.model else { return bench_machine(args, environment) };
     let chosen: Vec<&Test> = TESTS
         .iter()
         .filter(|t| args.only.is_empty() || args.only.iter().any(|name| name == t.name))
         .collect();
-    let session = Session::open(&args.model, &options(&chosen, args.threads), environment)?;
+    let session = Session::open(model, &options(&chosen, args.threads), environment)?;
     let limits = Limits::measure(&session);
     if !args.json {
         output::write(head(&limits, &session))?;
@@ -100,6 +110,15 @@ pub(crate) fn run(args: &BenchArgs, environment: &Environment) -> Outcome {
     if args.json { output::json(&results) } else { Ok(()) }
 }
 
+fn bench_machine(args: &BenchArgs, environment: &Environment) -> Outcome {
+    let cpu = session::cpu(args.threads, environment)?;
+    let alone = Alone { isa: cpu.isa().name(), threads: cpu.threads(), machine: Machine::measure(&cpu) };
+    if args.json {
+        return output::json(&alone);
+    }
+    output::write(format!("{} with {} threads\n{}\n", alone.isa, alone.threads, machine_line(&alone.machine)))
+}
+
 /// Room for the longest and for the broadest test.
 fn options(tests: &[&Test], threads: Option<usize>) -> session::Options {
     let works = || tests.iter().map(|test| test.work);
@@ -118,6 +137,7 @@ fn measure(
     repeat: usize,
     mut done_once: impl FnMut(),
 ) -> Outcome<Measured> {
+    test.work.warm_up(session)?;
     let mut speeds = Vec::with_capacity(repeat);
     for round in 0..repeat {
         speeds.push(test.work.run(session, round as u64)?);
@@ -156,16 +176,29 @@ impl Work {
             // The first token comes out of the prompt; the time of the others is measured.
             Work::Generation { depth, .. } => (depth, GENERATED + 1),
         };
-        let requests = (0..self.sequences()).map(|sequence| Request {
+        let all = session.finish_all(self.requests(session, prompt_tokens, max_tokens, seed))?;
+        Ok(all.iter().map(|finished| self.speed(finished)).sum())
+    }
+
+    /// Steps of the same breadth, so that buffers have their size and their pages when it counts.
+    fn warm_up(self, session: &Session) -> Outcome {
+        let (prompt_tokens, max_tokens) = match self {
+            Work::Prompt { tokens } => (tokens.min(512), 1),
+            Work::Generation { .. } => (1, 4),
+        };
+        session.finish_all(self.requests(session, prompt_tokens, max_tokens, u64::MAX >> 32)).map(drop)
+    }
+
+    fn requests(self, session: &Session, prompt_tokens: usize, max_tokens: usize, seed: u64) -> Vec<Request> {
+        let request = |sequence| Request {
             prompt: random_prompt(session, prompt_tokens, seed << 32 | sequence as u64),
             sampling: Sampling::default(),
             max_tokens,
             stop_tokens: Vec::new(),
             prompt_logprobs: false,
             logprobs: None,
-        });
-        let all = session.finish_all(requests.collect())?;
-        Ok(all.iter().map(|finished| self.speed(finished)).sum())
+        };
+        (0..self.sequences()).map(request).collect()
     }
 
     fn speed(self, finished: &Finished) -> f64 {
@@ -202,13 +235,20 @@ fn median(values: &mut [f64]) -> f64 {
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
+fn machine_line(machine: &Machine) -> String {
+    format!(
+        "this machine: reads {:.1} GB/s, int8 {:.0} GOP/s",
+        machine.read_bytes_per_second / 1e9,
+        machine.int8_ops_per_second / 1e9
+    )
+}
+
 fn head(limits: &Limits, session: &Session) -> String {
     format!(
-        "{}, loaded in {:.1} s\nthis machine: reads {:.1} GB/s, int8 {:.0} GOP/s\n\n{:12}{:>12}{:>12}{:>10}\n",
+        "{}, loaded in {:.1} s\n{}\n\n{:12}{:>12}{:>12}{:>10}\n",
         session.name,
         session.load_time.as_secs_f64(),
-        limits.machine.read_bytes_per_second / 1e9,
-        limits.machine.int8_ops_per_second / 1e9,
+        machine_line(&limits.machine),
         "test",
         "tokens/s",
         "limit",

@@ -34,6 +34,8 @@ fn mistakes_in_flags_and_arguments_exit_with_2_and_say_what_works() {
         (&["template", "--messages", text], &["<MODEL>"]),
         (&["perplexity", "a.gguf"], &["<FILE>"]),
         (&["bench", "a.gguf", "--only", "pp511"], &["pp512, pp2048, tg128"]),
+        (&["bench", "a.gguf", "--only", "pp512,tg129"], &["pp512, pp2048, tg128"]),
+        (&["bench", "--only", "pp512"], &["<MODEL>", "see kun bench --help"]),
         (&["bench", "a.gguf", "--repeat", "0"], &["--repeat", "1..=100"]),
         (&["inspect", "smollm2:136m"], &["smollm2:136m", "smollm2:135m"]),
         (&["inspect", "hf:../../etc"], &["hf:../../etc"]),

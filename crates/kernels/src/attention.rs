@@ -132,6 +132,7 @@ pub struct AttentionKind {
 pub struct AttentionScratch {
     /// `[part]{ maximum, sum, accumulator [head_dim] }`
     parts: Vec<f32>,
+    plan: Plan,
 }
 
 /// `out[token][query head][head_dim]` for queries `q` of the same shape. Keys and values of the spans' tokens
@@ -162,9 +163,10 @@ pub fn attention(
             "a span has pages for all its tokens"
         );
     }
-    let plan = Plan::new(cpu, kv, kind, spans);
-    scratch.parts.resize(scratch.parts.len().max(plan.parts * (kv.head_dim + 2)), 0.0);
-    let parts = Shared::new(&mut scratch.parts);
+    let AttentionScratch { parts, plan } = scratch;
+    plan.make(cpu, kv, kind, spans);
+    parts.resize(parts.len().max(plan.parts * (kv.head_dim + 2)), 0.0);
+    let (parts, plan) = (Shared::new(parts), &*plan);
     let out = Shared::new(out);
     cpu.run(plan.units.len(), |unit| {
         // Long rows first: the last unit to start is a short one.
@@ -214,10 +216,14 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(cpu: &Cpu, kv: &KvArena, kind: AttentionKind, spans: &[AttentionSpan<'_>]) -> Plan {
+    /// Becomes the plan of these spans.
+    fn make(&mut self, cpu: &Cpu, kv: &KvArena, kind: AttentionKind, spans: &[AttentionSpan<'_>]) {
+        self.units.clear();
+        self.merges.clear();
+        self.parts = 0;
         let group = kind.query_heads / kv.heads;
         let step = cpu.dispatch(QueriesMax);
-        let (mut plan, mut first_token) = (Plan::default(), 0);
+        let mut first_token = 0;
         for (i, span) in spans.iter().enumerate() {
             for kv_head in 0..kv.heads {
                 let rows = span.len * group;
@@ -225,12 +231,11 @@ impl Plan {
                     let rows = start..(start + step).min(rows);
                     let chunks = chunks_of(span, kind, group, &rows);
                     let unit = Unit { span: i, kv_head, rows, first_token, chunks, part: None };
-                    plan.push(cpu, kv, kind, unit, group, spans.len());
+                    self.push(cpu, kv, kind, unit, group, spans.len());
                 }
             }
             first_token += span.len;
         }
-        plan
     }
 
     /// Adds a unit, cut into its chunks where there are too few units to occupy the threads.

@@ -23,6 +23,7 @@ pub struct RopeTable {
     /// `[token][pair]`: cosine, sine.
     turns: Vec<(f32, f32)>,
     pairs: usize,
+    positions: Vec<usize>,
 }
 
 impl RopeTable {
@@ -35,7 +36,9 @@ impl RopeTable {
         frequencies: &[f64],
         magnitude: f32,
     ) {
-        let positions: Vec<usize> = positions.collect();
+        self.positions.clear();
+        self.positions.extend(positions);
+        let positions = &self.positions;
         let pairs = frequencies.len();
         self.pairs = pairs;
         self.turns.resize(positions.len() * pairs, (0.0, 0.0));
@@ -88,10 +91,6 @@ impl Heads<'_> {
         assert_eq!(q.len(), tokens * self.query_heads * dim);
         assert!(k.len() == tokens * heads * dim && v.len() == k.len());
         assert!(self.rope.turns.len() == tokens * self.rope.pairs && 2 * self.rope.pairs <= dim);
-        let places: Vec<(u32, usize)> = spans
-            .iter()
-            .flat_map(|s| (s.start..s.start + s.len).map(|p| (s.pages[p / PAGE_TOKENS], p % PAGE_TOKENS)))
-            .collect();
         let (q, k, v, kv) = (Shared::new(q), Shared::new(k), Shared::new(v), kv.writer());
         let units = unit_count(cpu, tokens);
         cpu.run(units.count, |unit| {
@@ -106,13 +105,26 @@ impl Heads<'_> {
                         k: k.slice(token * heads * dim, heads * dim),
                         v: v.slice(token * heads * dim, heads * dim),
                         kv: &kv,
-                        place: places[token],
+                        place: place(spans, token),
                     }
                 };
                 cpu.dispatch(op);
             }
         });
     }
+}
+
+/// The page and the place in it of the batch's `token`.
+fn place(spans: &[AttentionSpan<'_>], token: usize) -> (u32, usize) {
+    let mut before = 0;
+    for span in spans {
+        if token < before + span.len {
+            let position = span.start + token - before;
+            return (span.pages[position / PAGE_TOKENS], position % PAGE_TOKENS);
+        }
+        before += span.len;
+    }
+    unreachable!("the spans' lengths add up to the batch's tokens")
 }
 
 /// One token's heads.

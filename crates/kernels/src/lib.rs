@@ -30,6 +30,6 @@ pub use buffer::Buffer;
 pub use cpu::{Cpu, CpuError, CpuOptions, THREADS_MAX};
 pub use heads::{Heads, RopePairs, RopeTable};
 pub use isa::Isa;
-pub use matmul::{Gate, Product, gated, matmul};
+pub use matmul::{Gate, PRODUCTS_MAX, Product, gated, matmul};
 pub use matrix::{GROUP, Matrix};
 pub use norm::RmsNorm;

@@ -12,7 +12,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     let x = s.min(s.max(x, s.splat(-104.0)), s.splat(89.0));
     let n = s.to_float(s.round(s.mul(x, s.splat(std::f32::consts::LOG2_E))));
     // ln 2 in two parts, the first with few enough bits for n * LN2_HIGH to be exact.
-    let r = s.fnma(n, s.splat(0.693_359_375), x);
+    let r = s.fnma(n, s.splat(355.0 / 512.0), x);
     let r = s.fnma(n, s.splat(-2.121_944_4e-4), r);
     let mut p = s.splat(1.0 / 720.0);
     for c in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {

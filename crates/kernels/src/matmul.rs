@@ -31,30 +31,35 @@ pub struct Product<'a> {
 /// Activations of this many bytes stay in a core's second-level cache while tiles pass by.
 const CHUNK_BYTES: usize = 224 << 10;
 
-/// Computes several products of the same activations as one operation.
+/// Products that one operation may compute: the operation's list lives on the stack.
+pub const PRODUCTS_MAX: usize = 4;
+
+/// Computes up to `PRODUCTS_MAX` products of the same activations as one operation.
 ///
 /// # Panics
-/// If sizes do not fit, or the activations lack what the weights need.
+/// If there are more, sizes do not fit, or the activations lack what the weights need.
 pub fn matmul(cpu: &Cpu, x: &Activations, products: &mut [Product<'_>]) {
-    let tokens = x.rows();
-    let (mut tiles, mut jobs) = (0, Vec::with_capacity(products.len()));
-    for product in products {
+    assert!(products.len() <= PRODUCTS_MAX, "{} products at once", products.len());
+    let (mut tiles, mut products) = (0, products.iter_mut());
+    let jobs: [Option<Job<'_>>; PRODUCTS_MAX] = std::array::from_fn(|_| {
+        let product = products.next()?;
         assert_eq!(product.weights.columns(), x.columns(), "columns of the weights and of the activations");
-        assert_eq!(product.out.len(), tokens * product.weights.rows());
-        jobs.push(Job {
-            weights: product.weights,
-            out: Shared::new(product.out),
-            write: if product.add { Write::Add } else { Write::Store },
-            first_tile: tiles,
-        });
+        assert_eq!(product.out.len(), x.rows() * product.weights.rows());
+        let write = if product.add { Write::Add } else { Write::Store };
+        let job = Job { weights: product.weights, out: Shared::new(product.out), write, first_tile: tiles };
         tiles += product.weights.tiles();
-    }
+        Some(job)
+    });
     let units = Units::new(cpu, tiles, x);
     cpu.run(units.count(), |unit| {
         let (tiles, tokens) = units.part(unit);
         let mut tile = tiles.start;
         while tile < tiles.end {
-            let job = jobs.iter().rfind(|j| j.first_tile <= tile).expect("the first job starts at tile 0");
+            let job = jobs
+                .iter()
+                .flatten()
+                .rfind(|j| j.first_tile <= tile)
+                .expect("the first job starts at tile 0");
             let first = tile - job.first_tile;
             let count = (tiles.end - tile).min(job.weights.tiles() - first).min(TILES_MAX);
             job.compute(cpu, x, first..first + count, tokens.clone());

@@ -29,9 +29,9 @@ impl<const R: usize> Rows<R> {
     #[inline(always)]
     pub(super) fn new(queries: [&[f32]; R], visible: [Range<usize>; R], scale: f32) -> Self {
         let mut rows = Rows { queries: [const { [MaybeUninit::uninit(); R] }; HEAD_DIM_MAX], visible };
-        for d in 0..queries[0].len() {
-            for r in 0..R {
-                rows.queries[d][r].write(queries[r][d] * scale);
+        for (r, query) in queries.into_iter().enumerate() {
+            for (column, x) in rows.queries.iter_mut().zip(query) {
+                column[r].write(x * scale);
             }
         }
         rows
@@ -193,8 +193,8 @@ impl<const R: usize> State<R> {
                         s.prefetch(next.add(token % PAGE_TOKENS * dim + at).cast());
                     }
                     let mut vectors = [s.load_f16(from); W];
-                    for w in 1..W {
-                        vectors[w] = s.load_f16(from.add(w * LANES));
+                    for (w, vector) in vectors.iter_mut().enumerate().skip(1) {
+                        *vector = s.load_f16(from.add(w * LANES));
                     }
                     for r in 0..R {
                         let weight = s.splat(weights.get_unchecked(r).get_unchecked(token).assume_init());
@@ -286,8 +286,8 @@ unsafe fn score<S: Simd, const R: usize, const W: usize>(
                 s.prefetch(keys.next.add(d * PAGE_TOKENS).cast());
             }
             let mut vectors = [s.load_f16(from); W];
-            for w in 1..W {
-                vectors[w] = s.load_f16(from.add(w * LANES));
+            for (w, vector) in vectors.iter_mut().enumerate().skip(1) {
+                *vector = s.load_f16(from.add(w * LANES));
             }
             for r in 0..R {
                 let query = s.splat(rows.queries.get_unchecked(d)[r].assume_init());

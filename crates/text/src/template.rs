@@ -10,6 +10,7 @@ mod filters;
 mod input;
 mod json;
 mod methods;
+mod numbers;
 mod python;
 mod source;
 

@@ -7,6 +7,8 @@
 //! | `a % b`                               | `(a)\|python_mod(b)`             | Python's `%` also formats strings     |
 //! | `a ~ b`                               | `(a)\|python_str ~ (b)\|python_str` | text of lists is paid for          |
 //! | `for x in a`                          | `for x in (a)\|python_iter`      | Python does not iterate over None     |
+//! | `a\|safe + b`                         | `(a\|safe)\|python_add((b))`     | Markup escapes what is added to it    |
+//! | `+a`                                  | `a`                              | minijinja has no such sign            |
 
 mod lexer;
 
@@ -123,6 +125,24 @@ fn edits(tag: &Tag) -> Vec<Edit> {
     if tag.keyword() == Some("for") {
         wrap(iterated(tokens), ")|python_iter");
     }
+    let mut operators = Vec::new();
+    // The last `+` of a chain is the outermost of it.
+    for (at, token) in tokens.iter().enumerate().rev() {
+        if token.text != "+" {
+            continue;
+        }
+        if at == 0 || !tokens[at - 1].ends_operand() {
+            operators.push(Edit::replace(token, ""));
+            continue;
+        }
+        let left = &tokens[sum_start(tokens, at)..at];
+        let right = &tokens[at + 1..sum_end(tokens, at)];
+        if makes_markup(left, token.depth) || makes_markup(right, token.depth) {
+            wrap(left, ")");
+            wrap(right, "))");
+            operators.push(Edit::replace(token, "|python_add("));
+        }
+    }
     for (at, token) in tokens.iter().enumerate() {
         if token.text == "~" {
             for operand in
@@ -135,7 +155,6 @@ fn edits(tag: &Tag) -> Vec<Edit> {
         }
     }
     // The last `%` of a chain is the outermost of it.
-    let mut modulos = Vec::new();
     for (at, token) in tokens.iter().enumerate().rev() {
         if token.text == "%" {
             let left = &tokens[operand_start(tokens, at)..at];
@@ -145,15 +164,10 @@ fn edits(tag: &Tag) -> Vec<Edit> {
             }
             wrap(left, ")");
             wrap(right, "))");
-            modulos.push(Edit {
-                start: token.start,
-                end: token.end(),
-                text: "|python_mod(",
-                order: (true, 0),
-            });
+            operators.push(Edit::replace(token, "|python_mod("));
         }
     }
-    edits.append(&mut modulos);
+    edits.append(&mut operators);
     match tag.keyword() {
         Some("generation") => edits.push(Edit::replace(&tokens[0], "with")),
         Some("endgeneration") => edits.push(Edit::replace(&tokens[0], "endwith")),
@@ -204,6 +218,36 @@ fn operand_end(tokens: &[Token], at: usize, stops: &[&str]) -> usize {
                 || (tokens[i].depth == depth && (is_boundary(tokens, i) || stops.contains(&tokens[i].text)))
         })
         .unwrap_or(tokens.len())
+}
+
+/// Where the left operand of the `+` at `at` begins: sums before it and tighter operators belong to it.
+fn sum_start(tokens: &[Token], at: usize) -> usize {
+    let depth = tokens[at].depth;
+    (0..at)
+        .rev()
+        .find(|&i| tokens[i].depth < depth || (tokens[i].depth == depth && ends_sum(tokens, i)))
+        .map_or(0, |boundary| boundary + 1)
+}
+
+/// Where the right operand of the `+` at `at` ends: at the next `+` or `-` at the latest.
+fn sum_end(tokens: &[Token], at: usize) -> usize {
+    let depth = tokens[at].depth;
+    let ends = |i: usize| is_boundary(tokens, i) && tokens[i].text != "~";
+    (at + 1..tokens.len())
+        .find(|&i| tokens[i].depth < depth || (tokens[i].depth == depth && ends(i)))
+        .unwrap_or(tokens.len())
+}
+
+/// Whether the token binds more loosely than `+`.
+fn ends_sum(tokens: &[Token], at: usize) -> bool {
+    !matches!(tokens[at].text, "~" | "+" | "-") && is_boundary(tokens, at)
+}
+
+/// Whether a filter that yields Markup is applied in an operand, outside its brackets.
+fn makes_markup(operand: &[Token], depth: usize) -> bool {
+    operand.windows(2).any(|pair| {
+        pair[0].depth == depth && pair[0].text == "|" && matches!(pair[1].text, "safe" | "escape" | "e")
+    })
 }
 
 /// Whether the token ends an operand of `~` or of the multiplicative operators: it binds as loosely or more so.

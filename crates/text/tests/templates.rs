@@ -26,6 +26,7 @@ const KNOWN_DIFFERENCES: &[(&str, &str, &str)] = &[];
 
 /// Snippets that differ from jinja2, with the reason. One that agrees again fails the test.
 const KNOWN_SNIPPETS: &[(&str, &str)] = &[
+    ("{{ '{!r}'.format('a') }}", "there are no conversions in format strings"),
     ("{{ 1 in s }}", "a number is in no string, where Python raises"),
     ("{{ lipsum.__globals__ }}", "there is no lipsum, and nothing has attributes that hide things"),
     ("{{ m|attr('__class__') }}", "as above"),

@@ -9,8 +9,11 @@
 //! | `for x in a`                          | `for x in (a)\|python_iter`      | Python does not iterate over None     |
 //! | `a\|safe + b`                         | `(a\|safe)\|python_add((b))`     | Markup escapes what is added to it    |
 //! | `+a`                                  | `a`                              | minijinja has no such sign            |
+//! | `'\U0001F600'`                        | `'😀'`                           | minijinja has no such escape          |
 
 mod lexer;
+
+use std::borrow::Cow;
 
 use lexer::{Kind, Tag, Token};
 
@@ -45,7 +48,7 @@ pub(super) fn prepare(source: &str) -> Result<String, TemplateError> {
         }
         for edit in edits(&tag) {
             prepared.push_str(&source[copied..edit.start]);
-            prepared.push_str(edit.text);
+            prepared.push_str(&edit.text);
             copied = edit.end;
         }
     }
@@ -106,7 +109,7 @@ fn longest_chain(tag: &Tag) -> usize {
 struct Edit {
     start: usize,
     end: usize,
-    text: &'static str,
+    text: Cow<'static, str>,
     /// Closings come before openings at the same place, the inner closing before the outer one.
     order: (bool, isize),
 }
@@ -118,8 +121,8 @@ fn edits(tag: &Tag) -> Vec<Edit> {
             return;
         };
         let rank = edits.len() as isize;
-        edits.push(Edit { start: first.start, end: first.start, text: "(", order: (true, rank) });
-        edits.push(Edit { start: last.end(), end: last.end(), text: closing, order: (false, -rank) });
+        edits.push(Edit { start: first.start, end: first.start, text: "(".into(), order: (true, rank) });
+        edits.push(Edit { start: last.end(), end: last.end(), text: closing.into(), order: (false, -rank) });
     };
     let tokens = &tag.tokens;
     if tag.keyword() == Some("for") {
@@ -168,6 +171,9 @@ fn edits(tag: &Tag) -> Vec<Edit> {
         }
     }
     edits.append(&mut operators);
+    for token in tokens.iter().filter(|token| token.kind == Kind::String) {
+        edits.extend(with_long_escapes(token.text).map(|text| Edit::replace(token, text)));
+    }
     match tag.keyword() {
         Some("generation") => edits.push(Edit::replace(&tokens[0], "with")),
         Some("endgeneration") => edits.push(Edit::replace(&tokens[0], "endwith")),
@@ -178,9 +184,34 @@ fn edits(tag: &Tag) -> Vec<Edit> {
 }
 
 impl Edit {
-    fn replace(token: &Token, text: &'static str) -> Edit {
-        Edit { start: token.start, end: token.end(), text, order: (true, 0) }
+    fn replace(token: &Token, text: impl Into<Cow<'static, str>>) -> Edit {
+        Edit { start: token.start, end: token.end(), text: text.into(), order: (true, 0) }
     }
+}
+
+/// A string literal with the characters that `\U0001F600` and its like stand for; none if there is none in it.
+fn with_long_escapes(literal: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = literal;
+    let mut copied = literal;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at + 1..];
+        let digits = escape.strip_prefix('U').and_then(|digits| digits.get(..8));
+        let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        match code.and_then(char::from_u32) {
+            Some(c) => {
+                text.push_str(&copied[..copied.len() - rest.len() + at]);
+                match c {
+                    '"' | '\'' | '\\' => text.extend(['\\', c]),
+                    c => text.push(c),
+                }
+                rest = &escape[9..];
+                copied = rest;
+            }
+            _ => rest = escape.get(escape.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default(),
+        }
+    }
+    (copied.len() < literal.len()).then(|| text + copied)
 }
 
 /// What a `for` tag iterates over: from its `in` to its `if`, its `recursive` or its end.

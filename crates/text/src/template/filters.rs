@@ -10,16 +10,18 @@ use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 use super::methods;
 use super::numbers;
 use super::python::{self, Text};
+use super::sums;
 use super::{json, raise_exception};
 
 /// Adds them all to the environment.
 pub(super) fn add(environment: &mut Environment<'static>) {
     environment.add_function("raise_exception", raise_exception);
+    environment.add_function("range", numbers::range);
     environment.add_filter("tojson", json::tojson);
     environment.add_filter("string", string);
     environment.add_filter("python_str", plain_string);
     environment.add_filter("python_iter", iterable);
-    environment.add_filter("python_add", add_markup);
+    environment.add_filter("python_add", sums::add);
     environment.add_filter("python_mod", numbers::modulo);
     environment.add_filter("int", numbers::int);
     environment.add_filter("float", numbers::float);
@@ -73,24 +75,6 @@ fn plain_string(state: &State, value: &Value) -> Result<Value, Error> {
 /// Markup: nothing is ever escaped by itself, but what is added to Markup with `+` is.
 fn safe(state: &State, value: &Value) -> Result<Value, Error> {
     Ok(Value::from_safe_string(python::str(state, value)?))
-}
-
-/// `left + right` where one of them is Markup. What is neither is added as ever.
-fn add_markup(state: &State, left: Value, right: Value) -> Result<Value, Error> {
-    let is_markup = |value: &Value| value.is_safe() && value.kind() == ValueKind::String;
-    if !is_markup(&left) && !is_markup(&right) {
-        let sum = state.env().compile_expression("left + right")?;
-        return sum.eval(minijinja::context! { left, right });
-    }
-    let mut text = Text::new(state);
-    for side in [left, right] {
-        match side.as_str() {
-            Some(_) if !is_markup(&side) => text.push(&escaped(state, &side)?)?,
-            Some(markup) => text.push(markup)?,
-            None => return Err(invalid(format!("{} can not be added to Markup", side.kind()))),
-        }
-    }
-    Ok(Value::from_safe_string(text.finish()))
 }
 
 fn changed(state: &State, value: &Value, change: fn(&str) -> String) -> Result<String, Error> {
@@ -159,7 +143,7 @@ fn escape(state: &State, value: &Value) -> Result<Value, Error> {
 }
 
 /// HTML escapes with MarkupSafe's entities.
-fn escaped(state: &State, value: &Value) -> Result<String, Error> {
+pub(super) fn escaped(state: &State, value: &Value) -> Result<String, Error> {
     let mut escaped = String::new();
     for c in python::str(state, value)?.chars() {
         match c {

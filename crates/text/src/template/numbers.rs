@@ -9,6 +9,32 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
+/// The most items of a range, as in jinja2's sandbox.
+const RANGE_MAX: i128 = 100_000;
+
+/// `range(stop)`, `range(start, stop)`, `range(start, stop, step)`.
+pub(super) fn range(
+    state: &State,
+    first: i64,
+    stop: Option<i64>,
+    step: Option<i64>,
+) -> Result<Vec<i64>, Error> {
+    let (start, stop) = stop.map_or((0, first), |stop| (first, stop));
+    let step = step.unwrap_or(1);
+    if step == 0 {
+        return Err(invalid("range with a step of 0"));
+    }
+    let (span, stride) = (i128::from(stop) - i128::from(start), i128::from(step));
+    // Rounded up, away from the last item that would be too far.
+    let items = ((span + stride - stride.signum()) / stride).max(0);
+    if items > RANGE_MAX {
+        return Err(invalid(format!("range of {items} items, the most are {RANGE_MAX}")));
+    }
+    let items = i64::try_from(items).expect("checked just now");
+    state.consume_fuel(items as u64 / 2)?;
+    Ok((0..items).map(|index| start + index * step).collect())
+}
+
 /// `int(default, base)`: what is no number is the default, 0.
 pub(super) fn int(
     state: &State,

@@ -7,7 +7,7 @@
 //! | `a % b`                               | `(a)\|python_mod(b)`             | Python's `%` also formats strings     |
 //! | `a ~ b`                               | `(a)\|python_str ~ (b)\|python_str` | text of lists is paid for          |
 //! | `for x in a`                          | `for x in (a)\|python_iter`      | Python does not iterate over None     |
-//! | `a\|safe + b`                         | `(a\|safe)\|python_add((b))`     | Markup escapes what is added to it    |
+//! | `a + b`                               | `(a)\|python_add((b))`           | Markup escapes; lists are paid for    |
 //! | `+a`                                  | `a`                              | minijinja has no such sign            |
 //! | `'\U0001F600'`                        | `'😀'`                           | minijinja has no such escape          |
 
@@ -60,6 +60,7 @@ pub(super) fn prepare(source: &str) -> Result<String, TemplateError> {
 #[derive(Default)]
 struct Branches {
     open: Vec<usize>,
+    links: usize, // of all that are open
 }
 
 impl Branches {
@@ -70,37 +71,46 @@ impl Branches {
             Some("elif") => {
                 if let Some(links) = self.open.last_mut() {
                     *links += 1;
+                    self.links += 1;
                 }
             }
-            Some("endif") => {
-                self.open.pop();
-            }
+            Some("endif") => self.links -= self.open.pop().unwrap_or(0),
             _ => {}
         }
-        self.open.iter().sum()
+        self.links
     }
 }
 
 /// The links of the longest chain in a tag, with those of the brackets around it.
 fn longest_chain(tag: &Tag) -> usize {
-    let mut levels = vec![0];
-    let mut longest = 0;
+    let mut around = Vec::new(); // links of each bracket that is open
+    let (mut innermost, mut all, mut longest) = (0, 0, 0);
     for token in &tag.tokens {
-        let innermost = levels.len() - 1;
         match token.text {
-            "," => levels[innermost] = 0,
+            "," => {
+                all -= innermost;
+                innermost = 0;
+            }
             "(" | "[" | "{" => {
-                levels[innermost] += 1;
-                levels.push(0);
+                around.push(innermost + 1);
+                all += 1;
+                innermost = 0;
             }
-            ")" | "]" | "}" if innermost > 0 => {
-                levels.pop();
+            ")" | "]" | "}" if !around.is_empty() => {
+                all -= innermost;
+                innermost = around.pop().unwrap_or(0);
             }
-            "and" | "or" | "not" | "in" | "is" | "if" | "else" => levels[innermost] += 1,
-            _ if matches!(token.kind, Kind::Operator | Kind::String) => levels[innermost] += 1,
+            "and" | "or" | "not" | "in" | "is" | "if" | "else" => {
+                innermost += 1;
+                all += 1;
+            }
+            _ if matches!(token.kind, Kind::Operator | Kind::String) => {
+                innermost += 1;
+                all += 1;
+            }
             _ => {}
         }
-        longest = longest.max(levels.iter().sum());
+        longest = longest.max(all);
     }
     longest
 }
@@ -135,12 +145,13 @@ fn edits(tag: &Tag) -> Vec<Edit> {
             continue;
         }
         if at == 0 || !tokens[at - 1].ends_operand() {
-            operators.push(Edit::replace(token, ""));
+            // Behind the bracket that may be put before it.
+            operators.push(Edit { order: (true, isize::MAX), ..Edit::replace(token, "") });
             continue;
         }
         let left = &tokens[sum_start(tokens, at)..at];
         let right = &tokens[at + 1..sum_end(tokens, at)];
-        if makes_markup(left, token.depth) || makes_markup(right, token.depth) {
+        if !left.is_empty() && !right.is_empty() {
             wrap(left, ")");
             wrap(right, "))");
             operators.push(Edit::replace(token, "|python_add("));
@@ -272,13 +283,6 @@ fn sum_end(tokens: &[Token], at: usize) -> usize {
 /// Whether the token binds more loosely than `+`.
 fn ends_sum(tokens: &[Token], at: usize) -> bool {
     !matches!(tokens[at].text, "~" | "+" | "-") && is_boundary(tokens, at)
-}
-
-/// Whether a filter that yields Markup is applied in an operand, outside its brackets.
-fn makes_markup(operand: &[Token], depth: usize) -> bool {
-    operand.windows(2).any(|pair| {
-        pair[0].depth == depth && pair[0].text == "|" && matches!(pair[1].text, "safe" | "escape" | "e")
-    })
 }
 
 /// Whether the token ends an operand of `~` or of the multiplicative operators: it binds as loosely or more so.

@@ -296,8 +296,8 @@ fn is_boundary(tokens: &[Token], at: usize) -> bool {
         // In `x is not none` and `x is in y` the word belongs to the test, which binds tightly.
         "not" => before != Some("is"),
         "in" => {
-            !matches!(before, Some("is"))
-                && !(before == Some("not") && at >= 2 && tokens[at - 2].text == "is")
+            let negated = before == Some("not") && at >= 2 && tokens[at - 2].text == "is";
+            before != Some("is") && !negated
         }
         // `x.if` would be an attribute, but no name may be a keyword.
         "and" | "or" | "if" | "elif" | "else" => true,

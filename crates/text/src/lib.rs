@@ -1,6 +1,6 @@
 //! Bytes to tokens to messages and back: tokenizers, incremental decoding, stop strings, chat templates.
 //!
-//! Pure functions over plain data: no threads, no clocks, no files.
+//! Pure functions over plain data: no clocks, no files, and no threads but the one whose stack a template runs on.
 
 #![forbid(unsafe_code)]
 

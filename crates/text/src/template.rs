@@ -10,8 +10,10 @@ mod filters;
 mod input;
 mod json;
 mod methods;
+mod numbers;
 mod python;
 mod source;
+mod sums;
 
 use std::error::Error as StdError;
 use std::io;
@@ -21,6 +23,10 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind};
 
 /// The name that minijinja knows the one template by.
 const NAME: &str = "chat";
+
+/// Room for a value of as many levels as the default fuel can nest, at about 100 bytes each. The operating system
+/// gives memory only for what is touched.
+const STACK_BYTES: usize = 256 << 20;
 
 /// A chat template, parsed once and rendered for each request.
 #[derive(Debug, Clone)]
@@ -124,7 +130,26 @@ impl ChatTemplate {
 
     /// Renders the prompt for `input`, an object: `messages`, `tools`, `add_generation_prompt`, `bos_token`,
     /// `eos_token` and whatever further variables the template knows.
+    ///
+    /// It runs on a stack of its own: dropping a value recurses once for each of its levels, and a template can
+    /// nest as many of them as it has fuel for.
     pub fn render(
+        &self,
+        input: &serde_json::Value,
+        limits: &TemplateLimits,
+    ) -> Result<String, TemplateError> {
+        std::thread::scope(|scope| {
+            let worker = std::thread::Builder::new().name("template".to_owned()).stack_size(STACK_BYTES);
+            let rendered = worker.spawn_scoped(scope, || self.render_here(input, limits));
+            let no_stack = |error: io::Error| TemplateError::Render {
+                line: 0,
+                message: format!("no stack to render it on: {error}"),
+            };
+            rendered.map_err(no_stack)?.join().expect("a template that fails is an error, not a panic")
+        })
+    }
+
+    fn render_here(
         &self,
         input: &serde_json::Value,
         limits: &TemplateLimits,

@@ -18,8 +18,20 @@ const CORPUS: &str = "KUN_TEST_TEMPLATES";
 /// What `make_expected.py corpus` wrote for it.
 const EXPECTED: &str = "KUN_TEST_TEMPLATES_EXPECTED";
 
+/// How many templates there are, so that none goes missing without notice.
+const TEMPLATES: usize = 70;
+
 /// Pairs of template and case that differ from jinja2, with the reason. One that agrees again fails the test.
 const KNOWN_DIFFERENCES: &[(&str, &str, &str)] = &[];
+
+/// Snippets that differ from jinja2, with the reason. One that agrees again fails the test.
+const KNOWN_SNIPPETS: &[(&str, &str)] = &[
+    ("{{ '{!r}'.format('a') }}", "there are no conversions in format strings"),
+    ("{{ 1 in s }}", "a number is in no string, where Python raises"),
+    ("{{ lipsum.__globals__ }}", "there is no lipsum, and nothing has attributes that hide things"),
+    ("{{ m|attr('__class__') }}", "as above"),
+    ("{{ s.encode('utf-8') is defined }}", "there are no bytes, which no prompt is made of"),
+];
 
 fn limits() -> TemplateLimits {
     TemplateLimits { now_unix_seconds: Some(NOW), ..TemplateLimits::default() }
@@ -38,7 +50,11 @@ fn difference(outcome: &Result<String, TemplateError>, expected: &Value) -> Opti
     let agrees = match outcome {
         Ok(text) => expected["text"] == text.as_str(),
         Err(TemplateError::Raised { message, .. }) => expected["raised"] == message.as_str(),
-        Err(TemplateError::Limit { .. }) => false,
+        // Both stop a template that calls itself for ever.
+        Err(TemplateError::Limit { limit, .. }) => {
+            *limit == "nested loops and macro calls"
+                && expected["error"].as_str().is_some_and(|error| error.starts_with("RecursionError"))
+        }
         Err(_) => expected["error"].is_string(),
     };
     (!agrees).then(|| format!("  jinja2: {expected}\n  here:   {outcome:?}"))
@@ -48,16 +64,22 @@ fn difference(outcome: &Result<String, TemplateError>, expected: &Value) -> Opti
 fn snippets_render_as_jinja2_renders_them() {
     let table = json(include_str!("templates/snippets.json"));
     let mut failures = Vec::new();
+    let mut known = BTreeMap::from_iter(KNOWN_SNIPPETS.iter().copied());
     let snippets = table["snippets"].as_array().expect("a list of snippets");
     for snippet in snippets {
         let source = snippet["source"].as_str().expect("a snippet has a source");
         let outcome =
             ChatTemplate::new(source).and_then(|template| template.render(&table["variables"], &limits()));
-        if let Some(difference) = difference(&outcome, snippet) {
-            failures.push(format!("{source}\n{difference}"));
+        match (difference(&outcome, snippet), known.remove(source)) {
+            (None, None) | (Some(_), Some(_)) => {}
+            (None, Some(reason)) => {
+                failures.push(format!("{source}\n  agrees now, though {reason:?} is listed"))
+            }
+            (Some(difference), None) => failures.push(format!("{source}\n{difference}")),
         }
     }
     assert!(!snippets.is_empty());
+    assert!(known.is_empty(), "listed differences of snippets that do not exist: {known:?}");
     assert!(
         failures.is_empty(),
         "{} of {} snippets differ\n{}",
@@ -78,6 +100,7 @@ fn corpus_renders_as_jinja2_renders_it() {
     let expected = json(&std::fs::read_to_string(&expected).expect("the expectations can be read"));
     let mut known: BTreeMap<_, _> =
         KNOWN_DIFFERENCES.iter().map(|(file, case, reason)| ((*file, *case), *reason)).collect();
+    assert_eq!(object(&expected).len(), TEMPLATES, "the expectations are for other templates");
     let (mut pairs, mut agreeing, mut failures) = (0, 0, Vec::new());
     for (file, outcomes) in object(&expected) {
         let source =

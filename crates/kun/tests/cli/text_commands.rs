@@ -164,3 +164,65 @@ fn inspect_lists_tensors_with_their_sizes() {
         assert!(text.contains(part), "no {part} in {text}");
     }
 }
+
+#[test]
+fn a_broken_template_leaves_the_model_of_use_and_tells_its_line() {
+    let small = Small::new();
+    let path = small.scratch.path("broken.gguf");
+    let source = "{{ bos_token }}\n{% for m in messages %}\n{% if m %}";
+    vocabulary::writer()
+        .set("tokenizer.chat_template", vocabulary::text(source))
+        .write_file(&path)
+        .expect("written");
+    let path = path.to_str().expect("UTF-8");
+    let json = small.scratch.run(["inspect", path, "--json"]).json();
+    assert_eq!(json["chat_template"], source);
+    let tokens = small.scratch.run_with(["tokenize", path, "--json"], "he").json();
+    assert_eq!(tokens["ids"], json!([HE]));
+    small.template(&[path], "[]").fails(3, &["broken.gguf", "line 3"]);
+    // Another template does.
+    let file = small.scratch.file("c.jinja", "{{ messages|length }}");
+    let whole = small.template(&[path, "--template", file.to_str().expect("UTF-8")], "[]");
+    assert_eq!(whole.output(), "0");
+}
+
+#[test]
+fn a_template_that_never_ends_is_stopped_and_says_why() {
+    let small = Small::new();
+    for (source, part) in [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "fuel"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}\n{{ m() }}", "nested loops and macro calls"),
+        ("{{ 'a' * 99999999 }}", "fuel"),
+        (
+            "{% set n = namespace(l=[]) %}{% for a in range(99999) %}{% set n.l = [n.l] %}{% endfor %}{{ n.l }}",
+            "deeper",
+        ),
+    ] {
+        let file = small.scratch.file("hostile.jinja", source);
+        let file = file.to_str().expect("UTF-8");
+        small.template(&["--template", file], "[]").fails(3, &["hostile.jinja", "line 1", part]);
+    }
+}
+
+#[test]
+fn a_prompt_has_no_byte_more_than_the_template_gives() {
+    let small = Small::new();
+    for (source, expect) in
+        [("{{ messages|length }}", "0"), ("x\n", "x"), ("x\n\n", "x\n"), ("", ""), ("\r\n é", "\n é")]
+    {
+        let file = small.scratch.file("exact.jinja", source);
+        let file = file.to_str().expect("UTF-8");
+        assert_eq!(small.template(&["--template", file], "[]").output(), expect, "{source:?}");
+    }
+}
+
+#[test]
+fn one_megabyte_of_one_letter_is_tokenized() {
+    let small = Small::new();
+    let text = "l".repeat(1 << 20);
+    let json = small.tokenize(&["--json"], &text).json();
+    let ids = json["ids"].as_array().expect("a list");
+    assert_eq!(ids.len(), 1 << 19);
+    assert!(ids.iter().all(|id| *id == HELL - 1), "every pair is the token \"ll\"");
+    assert_eq!(small.detokenize(&json["ids"].to_string()).output(), text);
+}

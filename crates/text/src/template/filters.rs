@@ -8,21 +8,30 @@ use minijinja::value::{Enumerator, Kwargs, Object, ObjectRepr, Rest, ValueKind, 
 use minijinja::{Environment, Error, ErrorKind, State, Value, filters};
 
 use super::methods;
+use super::numbers;
 use super::python::{self, Text};
+use super::sums;
 use super::{json, raise_exception};
 
 /// Adds them all to the environment.
 pub(super) fn add(environment: &mut Environment<'static>) {
     environment.add_function("raise_exception", raise_exception);
+    environment.add_function("range", numbers::range);
     environment.add_filter("tojson", json::tojson);
     environment.add_filter("string", string);
-    environment.add_filter("python_str", string);
+    environment.add_filter("python_str", plain_string);
     environment.add_filter("python_iter", iterable);
-    environment.add_filter("python_mod", modulo);
+    environment.add_filter("python_add", sums::add);
+    environment.add_filter("python_mod", numbers::modulo);
+    environment.add_filter("int", numbers::int);
+    environment.add_filter("float", numbers::float);
+    environment.add_filter("default", default);
+    environment.add_filter("d", default);
+    environment.add_filter("dictsort", dictsort);
     environment.add_filter("join", join);
     environment.add_filter("escape", escape);
     environment.add_filter("e", escape);
-    environment.add_filter("safe", string);
+    environment.add_filter("safe", safe);
     environment.add_filter("trim", trim);
     environment.add_filter("indent", indent);
     environment.add_filter("list", list);
@@ -47,12 +56,25 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidOperation, message.into())
 }
 
-/// `str(value)`. Also `safe`, since nothing is ever escaped by itself.
+/// `str(value)`, which leaves Markup as it is.
 fn string(state: &State, value: &Value) -> Result<Value, Error> {
     Ok(match value.kind() {
         ValueKind::String => value.clone(),
         _ => python::str(state, value)?.into(),
     })
+}
+
+/// `str(value)` that is no Markup: what `~` makes of its operands.
+fn plain_string(state: &State, value: &Value) -> Result<Value, Error> {
+    Ok(match value.kind() {
+        ValueKind::String if !value.is_safe() => value.clone(),
+        _ => python::str(state, value)?.into(),
+    })
+}
+
+/// Markup: nothing is ever escaped by itself, but what is added to Markup with `+` is.
+fn safe(state: &State, value: &Value) -> Result<Value, Error> {
+    Ok(Value::from_safe_string(python::str(state, value)?))
 }
 
 fn changed(state: &State, value: &Value, change: fn(&str) -> String) -> Result<String, Error> {
@@ -79,56 +101,6 @@ fn iterable(value: Value) -> Result<Value, Error> {
 
 fn list(state: &State, value: Value) -> Result<Value, Error> {
     filters::list(state, iterable(value)?)
-}
-
-/// Python's `%`: the remainder with the sign of the divisor, or printf-like formatting when the left side is a string.
-fn modulo(state: &mut State, left: Value, right: Value) -> Result<Value, Error> {
-    if left.kind() == ValueKind::String {
-        return format_percent(state, left, right);
-    }
-    let impossible = || invalid(format!("unsupported operands for %: {} and {}", left.kind(), right.kind()));
-    let numeric = |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool);
-    if !numeric(&left) || !numeric(&right) {
-        return Err(impossible());
-    }
-    if let (Ok(a), Ok(b)) = (i128::try_from(left.clone()), i128::try_from(right.clone()))
-        && (left.is_integer() || left.kind() == ValueKind::Bool)
-        && (right.is_integer() || right.kind() == ValueKind::Bool)
-    {
-        let remainder = a.checked_rem(b).ok_or_else(|| invalid("modulo by zero"))?;
-        let floored = remainder != 0 && (remainder < 0) != (b < 0);
-        let result = if floored { remainder + b } else { remainder };
-        return Ok(i64::try_from(result).map_or_else(|_| Value::from(result), Value::from));
-    }
-    let (a, b) = (f64::try_from(left.clone())?, f64::try_from(right.clone())?);
-    if b == 0.0 {
-        return Err(invalid("modulo by zero"));
-    }
-    let remainder = a % b;
-    let floored = remainder != 0.0 && (remainder < 0.0) != (b < 0.0);
-    Ok(Value::from(if floored { remainder + b } else { remainder }))
-}
-
-fn format_percent(state: &mut State, format: Value, values: Value) -> Result<Value, Error> {
-    let mut arguments = vec![format];
-    if values.is_tuple() {
-        for value in values.try_iter()? {
-            arguments.push(printable(state, value)?);
-        }
-    } else if values.kind() == ValueKind::Map {
-        arguments.push(values);
-    } else {
-        arguments.push(printable(state, values)?);
-    }
-    state.apply_filter("format", &arguments)
-}
-
-/// A container as its text, which has to be paid for; anything else as it is.
-fn printable(state: &State, value: Value) -> Result<Value, Error> {
-    Ok(match value.as_object() {
-        Some(_) => python::str(state, &value)?.into(),
-        None => value,
-    })
 }
 
 fn join(
@@ -162,8 +134,16 @@ fn join(
     Ok(text.finish())
 }
 
+/// Markup with what HTML gives a meaning escaped; Markup itself stays as it is.
+fn escape(state: &State, value: &Value) -> Result<Value, Error> {
+    if value.is_safe() {
+        return Ok(value.clone());
+    }
+    Ok(Value::from_safe_string(escaped(state, value)?))
+}
+
 /// HTML escapes with MarkupSafe's entities.
-fn escape(state: &State, value: &Value) -> Result<String, Error> {
+pub(super) fn escaped(state: &State, value: &Value) -> Result<String, Error> {
     let mut escaped = String::new();
     for c in python::str(state, value)?.chars() {
         match c {
@@ -235,6 +215,36 @@ fn indent(
     Ok(text.finish())
 }
 
+/// `default(default_value, boolean)`, either by position or by name.
+fn default(
+    value: Value,
+    other: Option<Value>,
+    boolean: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let other = other.or(kwargs.get("default_value")?).unwrap_or_else(|| Value::from(""));
+    let boolean = boolean.or(kwargs.get("boolean")?).is_some_and(|flag| flag.is_true());
+    kwargs.assert_all_used()?;
+    Ok(if value.is_undefined() || (boolean && !value.is_true()) { other } else { value })
+}
+
+/// `dictsort(case_sensitive, by, reverse)`, either by position or by name.
+fn dictsort(state: &State, value: Value, arguments: Arguments) -> Result<Value, Error> {
+    let arguments = arguments.into_values();
+    let (by_position, by_name): (&[Value], Kwargs) = minijinja::value::from_args(&arguments)?;
+    if by_position.len() > 3 {
+        return Err(Error::from(ErrorKind::TooManyArguments));
+    }
+    let mut options: Vec<(&str, Value)> = Vec::new();
+    for (index, name) in ["case_sensitive", "by", "reverse"].into_iter().enumerate() {
+        let named = by_name.get::<Option<Value>>(name)?;
+        options.extend(by_position.get(index).cloned().or(named).map(|option| (name, option)));
+    }
+    by_name.assert_all_used()?;
+    state.consume_fuel(value.len().unwrap_or(0) as u64)?;
+    filters::dictsort(&value, options.into_iter().collect())
+}
+
 /// What Python means by it: it has a length and can be indexed. A slice of a list is lazy here, and still one.
 fn is_sequence(value: &Value) -> bool {
     match value.kind() {
@@ -275,19 +285,24 @@ fn generator(items: Vec<Value>) -> Value {
     Value::from_object(Generator(Arc::new(Mutex::new(items.into_iter()))))
 }
 
+/// What a lazy filter walks: like jinja2, it asks of nothing that is false whether it can be iterated over.
+fn walked(value: Value) -> Result<Value, Error> {
+    if value.is_true() { iterable(value) } else { Ok(Value::from(Vec::<Value>::new())) }
+}
+
 type Arguments = Rest<ValueOrKwargs>;
 type Test<'a> = Option<Cow<'a, str>>;
 
 fn map(state: &mut State, value: Value, arguments: Arguments) -> Result<Value, Error> {
-    Ok(generator(filters::map(state, iterable(value)?, arguments)?))
+    Ok(generator(filters::map(state, walked(value)?, arguments)?))
 }
 
 fn select(state: &mut State, value: Value, test: Test, arguments: Arguments) -> Result<Value, Error> {
-    Ok(generator(filters::select(state, iterable(value)?, test, arguments)?))
+    Ok(generator(filters::select(state, walked(value)?, test, arguments)?))
 }
 
 fn reject(state: &mut State, value: Value, test: Test, arguments: Arguments) -> Result<Value, Error> {
-    Ok(generator(filters::reject(state, iterable(value)?, test, arguments)?))
+    Ok(generator(filters::reject(state, walked(value)?, test, arguments)?))
 }
 
 fn selectattr(
@@ -297,7 +312,7 @@ fn selectattr(
     test: Test,
     arguments: Arguments,
 ) -> Result<Value, Error> {
-    let kept = filters::selectattr(state, iterable(value)?, attribute, test, arguments)?;
+    let kept = filters::selectattr(state, walked(value)?, attribute, test, arguments)?;
     Ok(generator(kept))
 }
 
@@ -308,6 +323,6 @@ fn rejectattr(
     test: Test,
     arguments: Arguments,
 ) -> Result<Value, Error> {
-    let kept = filters::rejectattr(state, iterable(value)?, attribute, test, arguments)?;
+    let kept = filters::rejectattr(state, walked(value)?, attribute, test, arguments)?;
     Ok(generator(kept))
 }

@@ -156,7 +156,8 @@ fn split(
         }
         Some(separator) => text.splitn(limit, separator).try_for_each(push)?,
         None if from_end => {
-            let mut rest = strip(text, None, true, true);
+            // The first part keeps the white space at its beginning when the splits ran out.
+            let mut rest = strip(text, None, false, true);
             let mut taken = 1;
             while !rest.is_empty() {
                 let word = rest.rfind(is_space).filter(|_| taken < limit);

@@ -75,6 +75,11 @@ fn repr(text: &mut Text, value: &Value, depth: usize) -> Result<(), Error> {
     match value.kind() {
         ValueKind::Undefined => text.push("Undefined"),
         ValueKind::None => text.push("None"),
+        ValueKind::String if value.is_safe() => {
+            text.push("Markup(")?;
+            repr_string(text, value.as_str().unwrap_or_default())?;
+            text.push(")")
+        }
         ValueKind::String => repr_string(text, value.as_str().unwrap_or_default()),
         ValueKind::Number if !value.is_integer() => text.push(&float_of(value)),
         ValueKind::Seq | ValueKind::Iterable if value.len().is_some() => {

@@ -7,8 +7,13 @@
 //! | `a % b`                               | `(a)\|python_mod(b)`             | Python's `%` also formats strings     |
 //! | `a ~ b`                               | `(a)\|python_str ~ (b)\|python_str` | text of lists is paid for          |
 //! | `for x in a`                          | `for x in (a)\|python_iter`      | Python does not iterate over None     |
+//! | `a + b`                               | `(a)\|python_add((b))`           | Markup escapes; lists are paid for    |
+//! | `+a`                                  | `a`                              | minijinja has no such sign            |
+//! | `'\U0001F600'`                        | `'😀'`                           | minijinja has no such escape          |
 
 mod lexer;
+
+use std::borrow::Cow;
 
 use lexer::{Kind, Tag, Token};
 
@@ -43,7 +48,7 @@ pub(super) fn prepare(source: &str) -> Result<String, TemplateError> {
         }
         for edit in edits(&tag) {
             prepared.push_str(&source[copied..edit.start]);
-            prepared.push_str(edit.text);
+            prepared.push_str(&edit.text);
             copied = edit.end;
         }
     }
@@ -55,6 +60,7 @@ pub(super) fn prepare(source: &str) -> Result<String, TemplateError> {
 #[derive(Default)]
 struct Branches {
     open: Vec<usize>,
+    links: usize, // of all that are open
 }
 
 impl Branches {
@@ -65,37 +71,46 @@ impl Branches {
             Some("elif") => {
                 if let Some(links) = self.open.last_mut() {
                     *links += 1;
+                    self.links += 1;
                 }
             }
-            Some("endif") => {
-                self.open.pop();
-            }
+            Some("endif") => self.links -= self.open.pop().unwrap_or(0),
             _ => {}
         }
-        self.open.iter().sum()
+        self.links
     }
 }
 
 /// The links of the longest chain in a tag, with those of the brackets around it.
 fn longest_chain(tag: &Tag) -> usize {
-    let mut levels = vec![0];
-    let mut longest = 0;
+    let mut around = Vec::new(); // links of each bracket that is open
+    let (mut innermost, mut all, mut longest) = (0, 0, 0);
     for token in &tag.tokens {
-        let innermost = levels.len() - 1;
         match token.text {
-            "," => levels[innermost] = 0,
+            "," => {
+                all -= innermost;
+                innermost = 0;
+            }
             "(" | "[" | "{" => {
-                levels[innermost] += 1;
-                levels.push(0);
+                around.push(innermost + 1);
+                all += 1;
+                innermost = 0;
             }
-            ")" | "]" | "}" if innermost > 0 => {
-                levels.pop();
+            ")" | "]" | "}" if !around.is_empty() => {
+                all -= innermost;
+                innermost = around.pop().unwrap_or(0);
             }
-            "and" | "or" | "not" | "in" | "is" | "if" | "else" => levels[innermost] += 1,
-            _ if matches!(token.kind, Kind::Operator | Kind::String) => levels[innermost] += 1,
+            "and" | "or" | "not" | "in" | "is" | "if" | "else" => {
+                innermost += 1;
+                all += 1;
+            }
+            _ if matches!(token.kind, Kind::Operator | Kind::String) => {
+                innermost += 1;
+                all += 1;
+            }
             _ => {}
         }
-        longest = longest.max(levels.iter().sum());
+        longest = longest.max(all);
     }
     longest
 }
@@ -104,7 +119,7 @@ fn longest_chain(tag: &Tag) -> usize {
 struct Edit {
     start: usize,
     end: usize,
-    text: &'static str,
+    text: Cow<'static, str>,
     /// Closings come before openings at the same place, the inner closing before the outer one.
     order: (bool, isize),
 }
@@ -116,12 +131,31 @@ fn edits(tag: &Tag) -> Vec<Edit> {
             return;
         };
         let rank = edits.len() as isize;
-        edits.push(Edit { start: first.start, end: first.start, text: "(", order: (true, rank) });
-        edits.push(Edit { start: last.end(), end: last.end(), text: closing, order: (false, -rank) });
+        edits.push(Edit { start: first.start, end: first.start, text: "(".into(), order: (true, rank) });
+        edits.push(Edit { start: last.end(), end: last.end(), text: closing.into(), order: (false, -rank) });
     };
     let tokens = &tag.tokens;
     if tag.keyword() == Some("for") {
         wrap(iterated(tokens), ")|python_iter");
+    }
+    let mut operators = Vec::new();
+    // The last `+` of a chain is the outermost of it.
+    for (at, token) in tokens.iter().enumerate().rev() {
+        if token.text != "+" {
+            continue;
+        }
+        if at == 0 || !tokens[at - 1].ends_operand() {
+            // Behind the bracket that may be put before it.
+            operators.push(Edit { order: (true, isize::MAX), ..Edit::replace(token, "") });
+            continue;
+        }
+        let left = &tokens[sum_start(tokens, at)..at];
+        let right = &tokens[at + 1..sum_end(tokens, at)];
+        if !left.is_empty() && !right.is_empty() {
+            wrap(left, ")");
+            wrap(right, "))");
+            operators.push(Edit::replace(token, "|python_add("));
+        }
     }
     for (at, token) in tokens.iter().enumerate() {
         if token.text == "~" {
@@ -135,7 +169,6 @@ fn edits(tag: &Tag) -> Vec<Edit> {
         }
     }
     // The last `%` of a chain is the outermost of it.
-    let mut modulos = Vec::new();
     for (at, token) in tokens.iter().enumerate().rev() {
         if token.text == "%" {
             let left = &tokens[operand_start(tokens, at)..at];
@@ -145,15 +178,13 @@ fn edits(tag: &Tag) -> Vec<Edit> {
             }
             wrap(left, ")");
             wrap(right, "))");
-            modulos.push(Edit {
-                start: token.start,
-                end: token.end(),
-                text: "|python_mod(",
-                order: (true, 0),
-            });
+            operators.push(Edit::replace(token, "|python_mod("));
         }
     }
-    edits.append(&mut modulos);
+    edits.append(&mut operators);
+    for token in tokens.iter().filter(|token| token.kind == Kind::String) {
+        edits.extend(with_long_escapes(token.text).map(|text| Edit::replace(token, text)));
+    }
     match tag.keyword() {
         Some("generation") => edits.push(Edit::replace(&tokens[0], "with")),
         Some("endgeneration") => edits.push(Edit::replace(&tokens[0], "endwith")),
@@ -164,9 +195,34 @@ fn edits(tag: &Tag) -> Vec<Edit> {
 }
 
 impl Edit {
-    fn replace(token: &Token, text: &'static str) -> Edit {
-        Edit { start: token.start, end: token.end(), text, order: (true, 0) }
+    fn replace(token: &Token, text: impl Into<Cow<'static, str>>) -> Edit {
+        Edit { start: token.start, end: token.end(), text: text.into(), order: (true, 0) }
     }
+}
+
+/// A string literal with the characters that `\U0001F600` and its like stand for; none if there is none in it.
+fn with_long_escapes(literal: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut rest = literal;
+    let mut copied = literal;
+    while let Some(at) = rest.find('\\') {
+        let escape = &rest[at + 1..];
+        let digits = escape.strip_prefix('U').and_then(|digits| digits.get(..8));
+        let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        match code.and_then(char::from_u32) {
+            Some(c) => {
+                text.push_str(&copied[..copied.len() - rest.len() + at]);
+                match c {
+                    '"' | '\'' | '\\' => text.extend(['\\', c]),
+                    c => text.push(c),
+                }
+                rest = &escape[9..];
+                copied = rest;
+            }
+            _ => rest = escape.get(escape.chars().next().map_or(0, char::len_utf8)..).unwrap_or_default(),
+        }
+    }
+    (copied.len() < literal.len()).then(|| text + copied)
 }
 
 /// What a `for` tag iterates over: from its `in` to its `if`, its `recursive` or its end.
@@ -206,6 +262,29 @@ fn operand_end(tokens: &[Token], at: usize, stops: &[&str]) -> usize {
         .unwrap_or(tokens.len())
 }
 
+/// Where the left operand of the `+` at `at` begins: sums before it and tighter operators belong to it.
+fn sum_start(tokens: &[Token], at: usize) -> usize {
+    let depth = tokens[at].depth;
+    (0..at)
+        .rev()
+        .find(|&i| tokens[i].depth < depth || (tokens[i].depth == depth && ends_sum(tokens, i)))
+        .map_or(0, |boundary| boundary + 1)
+}
+
+/// Where the right operand of the `+` at `at` ends: at the next `+` or `-` at the latest.
+fn sum_end(tokens: &[Token], at: usize) -> usize {
+    let depth = tokens[at].depth;
+    let ends = |i: usize| is_boundary(tokens, i) && tokens[i].text != "~";
+    (at + 1..tokens.len())
+        .find(|&i| tokens[i].depth < depth || (tokens[i].depth == depth && ends(i)))
+        .unwrap_or(tokens.len())
+}
+
+/// Whether the token binds more loosely than `+`.
+fn ends_sum(tokens: &[Token], at: usize) -> bool {
+    !matches!(tokens[at].text, "~" | "+" | "-") && is_boundary(tokens, at)
+}
+
 /// Whether the token ends an operand of `~` or of the multiplicative operators: it binds as loosely or more so.
 fn is_boundary(tokens: &[Token], at: usize) -> bool {
     let before = at.checked_sub(1).map(|before| tokens[before].text);
@@ -217,8 +296,8 @@ fn is_boundary(tokens: &[Token], at: usize) -> bool {
         // In `x is not none` and `x is in y` the word belongs to the test, which binds tightly.
         "not" => before != Some("is"),
         "in" => {
-            !matches!(before, Some("is"))
-                && !(before == Some("not") && at >= 2 && tokens[at - 2].text == "is")
+            let negated = before == Some("not") && at >= 2 && tokens[at - 2].text == "is";
+            before != Some("is") && !negated
         }
         // `x.if` would be an attribute, but no name may be a keyword.
         "and" | "or" | "if" | "elif" | "else" => true,

@@ -107,7 +107,7 @@ pub(crate) fn ctx(text: &str) -> Result<usize, String> {
 
 /// Parses `--threads`.
 pub(crate) fn threads(text: &str) -> Result<usize, String> {
-    number(text, 1, kernels::THREADS_MAX)
+    number(text, 1, engine::THREADS_MAX)
 }
 
 /// Parses `--max-tokens`.

@@ -10,7 +10,7 @@ use engine::engine::{Generation, Handle};
 use engine::limits::Limits;
 use engine::model::Shape;
 use engine::request::{Chunk, FinishReason, Finished, Request, TokenId};
-use kernels::{Cpu, CpuError, CpuOptions};
+use engine::{Cpu, CpuError, CpuOptions};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use text::template::ChatTemplate;
@@ -75,8 +75,8 @@ impl Machine {
     /// Measures this machine; that takes a moment.
     pub(crate) fn measure(cpu: &Cpu) -> Self {
         Machine {
-            read_bytes_per_second: kernels::probe::read_bandwidth(cpu),
-            int8_ops_per_second: kernels::probe::int8_peak(cpu),
+            read_bytes_per_second: engine::probe::read_bandwidth(cpu),
+            int8_ops_per_second: engine::probe::int8_peak(cpu),
         }
     }
 }

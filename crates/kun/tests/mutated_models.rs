@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use engine::engine::Handle;
 use engine::limits::Limits;
 use engine::request::{FinishReason, Request, Sampling};
-use kernels::{Cpu, CpuOptions};
+use engine::{Cpu, CpuOptions};
 use text::template::{ChatTemplate, TemplateLimits};
 use text::tokenizer::{Specials, Tokenizer};
 use weights::gguf::Gguf;

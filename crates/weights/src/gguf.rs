@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 
 use self::header::Header;
 use self::mapping::Mapping;
+/// The formats that tensors come in: readers and writers of files name them.
+pub use kernels::formats;
+
 pub use self::metadata::Metadata;
 pub use self::shard_name::ShardName;
 use self::split::Split;

@@ -97,7 +97,7 @@ fn a_broken_template_is_told_with_its_line_and_leaves_the_vocabulary_usable() {
 fn a_model_that_is_too_large_exits_with_5_before_it_is_loaded() {
     let scratch = Scratch::new();
     let path = scratch.path("large.gguf");
-    let f32 = kernels::formats::by_name("F32").expect("every build reads it");
+    let f32 = weights::gguf::formats::by_name("F32").expect("every build reads it");
     let mut writer = vocabulary::writer();
     writer.declare("token_embd.weight", &[1 << 20, 1 << 20], f32);
     let mut head = Vec::new();

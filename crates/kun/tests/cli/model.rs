@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use kernels::formats::{self, Format};
+use weights::gguf::formats::{self, Format};
 use weights::gguf::{GgufWriter, Value};
 
 use crate::kun::Scratch;

@@ -147,7 +147,7 @@ fn inspect_shows_what_is_in_the_file() {
 #[test]
 fn inspect_lists_tensors_with_their_sizes() {
     let small = Small::new();
-    let f32 = kernels::formats::by_name("F32").expect("every build reads it");
+    let f32 = weights::gguf::formats::by_name("F32").expect("every build reads it");
     let path = small.scratch.path("tensors.gguf");
     vocabulary::writer()
         .tensor("token_embd.weight", &[8, 4], f32, vec![0; 128])

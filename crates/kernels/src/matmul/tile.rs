@@ -321,23 +321,21 @@ impl<C: CodePlanes, X: GroupScales> Block<C, X> {
                 }
                 for t in 0..T {
                     let tail = at[t].add(C::GROUP_BYTES);
-                    let scale = X::scale(s, heads[t], tail, half);
-                    for (term, dot) in terms[t].iter_mut().zip(dots[t]) {
-                        let dot = s.to_float(dot);
-                        *term = if half == 0 { s.mul(dot, scale) } else { s.fma(dot, scale, *term) };
-                    }
-                    if X::HAS_MIN {
-                        let min = X::min(s, heads[t], tail, half);
-                        for (m, term) in terms[t].iter_mut().enumerate() {
+                    let (scale, min) = (X::scale(s, heads[t], tail, half), X::min(s, heads[t], tail, half));
+                    // Each sum goes all the way at once: a register is free before the next one is needed.
+                    for m in 0..M {
+                        let dot = s.to_float(dots[t][m]);
+                        let mut term = if half == 0 { s.mul(dot, scale) } else { s.fma(dot, scale, terms[t][m]) };
+                        if X::HAS_MIN {
                             let sum = s.splat(f32::from_bits(sums.add(half * M + m).read()));
-                            *term = s.fma(min, sum, *term);
+                            term = s.fma(min, sum, term);
+                        }
+                        if half + 1 < X::HALVES {
+                            terms[t][m] = term;
+                        } else {
+                            y[t][m] = s.fma(term, s.splat(scales.add(m).read_unaligned()), y[t][m]);
                         }
                     }
-                }
-            }
-            for (y, terms) in y.iter_mut().zip(terms) {
-                for (m, (y, term)) in y.iter_mut().zip(terms).enumerate() {
-                    *y = s.fma(term, s.splat(scales.add(m).read_unaligned()), *y);
                 }
             }
         }

@@ -205,18 +205,24 @@ fn grow<T: Clone + Default>(v: &mut Vec<T>, len: usize) {
     }
 }
 
-/// The block that token `row` of `rows` is in: blocks of `full` tokens, a power of two, and what is left cut
-/// into smaller powers of two, the largest first.
+/// The block that token `row` of `rows` is in: blocks of `full` tokens, and what is left cut into powers of two, the
+/// largest first.
 pub(crate) fn block_at(full: usize, rows: usize, row: usize) -> Range<usize> {
-    let (mut start, mut size) = (row / full * full, full);
-    while start + size > rows {
-        size /= 2;
-        // The token is in this block, or behind it in the smaller ones.
-        if start + size <= row && size > 0 && rows - start >= size {
-            start += size;
-        }
+    let mut start = row / full * full;
+    if start + full <= rows {
+        return start..start + full;
     }
-    start..start + size
+    let mut size = full.next_power_of_two();
+    loop {
+        size /= 2;
+        if start + size > rows {
+            continue;
+        }
+        if row < start + size {
+            return start..start + size;
+        }
+        start += size;
+    }
 }
 
 /// Rows of tokens dealt out to threads.
@@ -394,13 +400,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_powers_of_two_and_cover_every_token_once() {
-        for full in [1, 4, 8] {
+    fn blocks_are_full_or_powers_of_two_and_cover_every_token_once() {
+        for full in [1, 4, 6, 8] {
             for rows in 0..40 {
                 let mut row = 0;
                 while row < rows {
                     let block = block_at(full, rows, row);
-                    assert!(block.start == row && block.len().is_power_of_two() && block.len() <= full);
+                    assert!(block.start == row && block.len() <= full);
+                    assert!(block.len() == full || block.len().is_power_of_two());
                     assert!(
                         block.clone().all(|r| block_at(full, rows, r) == block),
                         "{full} {rows} {block:?}"

@@ -21,7 +21,7 @@ pub enum Gate {
 /// Rows of both matrices that a unit works on at once: a whole group of the result.
 const ROWS: usize = GROUP;
 /// Tokens whose gate and up values wait for each other.
-const TOKENS: usize = 32;
+const TOKENS: usize = 48;
 
 /// `out[token] = gate(G x[token]) * (U x[token])`, quantised as `needs` says.
 ///

@@ -56,7 +56,7 @@ unsafe impl Simd for Avx512 {
     type I = __m512i;
     type B = __m512i;
 
-    const TOKENS_MAX: usize = 8;
+    const TOKENS_MAX: usize = 6;
     const TWO_TILES: bool = true;
     const QUERIES_MAX: usize = 12;
     const WIDE_8BIT: bool = false;

@@ -41,30 +41,66 @@ impl<T: Number> Buffer<T> {
             return Buffer { start: NonNull::dangling(), len };
         }
         let layout = Self::layout(len);
+        #[cfg(unix)]
+        if layout.align() == LARGE_PAGE {
+            let start = map(layout).unwrap_or_else(|| handle_alloc_error(layout));
+            return Buffer { start: start.cast(), len };
+        }
         // SAFETY: the layout's size is not zero.
         let start = unsafe { alloc_zeroed(layout) };
         let start = NonNull::new(start.cast::<T>()).unwrap_or_else(|| handle_alloc_error(layout));
-        #[cfg(target_os = "linux")]
-        if layout.align() == LARGE_PAGE {
-            // SAFETY: the range is ours; the advice changes no contents. A refusal only costs speed.
-            unsafe { libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE) };
-        }
         Buffer { start, len }
     }
 
     fn layout(len: usize) -> Layout {
         let bytes = len.checked_mul(size_of::<T>()).expect("a buffer fits in the address space");
         let align = if bytes >= LARGE_PAGE { LARGE_PAGE } else { LINE };
-        Layout::from_size_align(bytes, align).expect("a buffer fits in the address space")
+        let layout = Layout::from_size_align(bytes, align).expect("a buffer fits in the address space");
+        // Whole pages can be given back.
+        if align == LARGE_PAGE { layout.pad_to_align() } else { layout }
+    }
+}
+
+/// Takes large pages from the system itself: the allocator would write zeros into memory with such an alignment,
+/// and so take all of it at once.
+#[cfg(unix)]
+fn map(layout: Layout) -> Option<NonNull<u8>> {
+    let (wanted, mapped) = (layout.size(), layout.size().checked_add(LARGE_PAGE)?);
+    // SAFETY: a new mapping of no file; what lies beside the aligned part of it is given back at once.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
+        let start =
+            libc::mmap(std::ptr::null_mut(), mapped, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        let before = start.cast::<u8>().align_offset(LARGE_PAGE);
+        let aligned = start.cast::<u8>().add(before);
+        if before > 0 {
+            libc::munmap(start, before);
+        }
+        libc::munmap(aligned.add(wanted).cast(), LARGE_PAGE - before);
+        // A refusal only costs speed.
+        #[cfg(target_os = "linux")]
+        libc::madvise(aligned.cast(), wanted, libc::MADV_HUGEPAGE);
+        NonNull::new(aligned)
     }
 }
 
 impl<T: Number> Drop for Buffer<T> {
     fn drop(&mut self) {
-        if self.len > 0 {
-            // SAFETY: allocated in `zeroed` with the same layout.
-            unsafe { dealloc(self.start.as_ptr().cast(), Self::layout(self.len)) }
+        if self.len == 0 {
+            return;
         }
+        let layout = Self::layout(self.len);
+        #[cfg(unix)]
+        if layout.align() == LARGE_PAGE {
+            // SAFETY: mapped in `zeroed` with the same layout.
+            unsafe { libc::munmap(self.start.as_ptr().cast(), layout.size()) };
+            return;
+        }
+        // SAFETY: allocated in `zeroed` with the same layout.
+        unsafe { dealloc(self.start.as_ptr().cast(), layout) }
     }
 }
 

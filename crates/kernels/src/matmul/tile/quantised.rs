@@ -45,14 +45,10 @@ impl<C: CodePlanes, X: GroupScales> Kernel for Block<C, X> {
                     at[t] = at[t].add(X::HEADER_BYTES);
                 }
                 for g in 0..per_block {
-                    let mut group = Group { codes: at, tails: at, heads };
-                    for tail in &mut group.tails {
-                        *tail = tail.add(C::GROUP_BYTES);
-                    }
                     if M <= 4 || self.fetch {
                         self.prefetch(s, at);
                     }
-                    self.add_group::<S, T, M>(s, &group, block * per_block + g, &mut y);
+                    self.add_group::<S, T, M>(s, Group { at, heads }, block * per_block + g, &mut y);
                     for at in &mut at {
                         *at = at.add(C::GROUP_BYTES + X::TAIL_BYTES);
                     }
@@ -72,10 +68,9 @@ const fn groups_a_block<X: GroupScales>() -> usize {
     if X::HEADER_BYTES > 0 { 8 } else { 1 }
 }
 
-/// Where a group of T tiles has its codes, what follows them in the packed tile, and the header of its block.
+/// Where a group starts in T tiles, and what the headers of its blocks say.
 struct Group<F, const T: usize> {
-    codes: [*const u8; T],
-    tails: [*const u8; T],
+    at: [*const u8; T],
     heads: [(F, F); T],
 }
 
@@ -92,12 +87,12 @@ impl<C: CodePlanes, X: GroupScales> Block<C, X> {
     /// Adds the products of group `g` to `y`.
     ///
     /// # Safety
-    /// `group` points at group `g` of tiles of the matrix, the block at the parts of M tokens.
+    /// `group` is group `g` of tiles of the matrix, the block at the parts of M tokens.
     #[inline(always)]
     unsafe fn add_group<S: Simd, const T: usize, const M: usize>(
         &self,
         s: S,
-        group: &Group<S::F, T>,
+        group: Group<S::F, T>,
         g: usize,
         y: &mut [[S::F; M]; T],
     ) {
@@ -124,12 +119,12 @@ impl<C: CodePlanes, X: GroupScales> Block<C, X> {
                 }
                 if C::BITS == 8 {
                     let x = if S::WIDE_8BIT { self.wide.add(g * M * GROUP * 2) } else { codes };
-                    s.dot8::<C, T, M>(group.codes, quads, x, &mut dots);
+                    s.dot8::<C, T, M>(group.at, quads, x, &mut dots);
                 } else {
-                    s.dot::<C, T, M>(group.codes, quads, codes, &mut dots);
+                    s.dot::<C, T, M>(group.at, quads, codes, &mut dots);
                 }
                 for t in 0..T {
-                    let (head, tail) = (group.heads[t], group.tails[t]);
+                    let (head, tail) = (group.heads[t], group.at[t].add(C::GROUP_BYTES));
                     let (scale, min) = (X::scale(s, head, tail, half), X::min(s, head, tail, half));
                     // Each sum goes all the way at once: a register is free before the next one is needed.
                     for m in 0..M {

@@ -189,7 +189,9 @@ impl Encoder {
             "gemma4" => Bpe::new(vocabulary, "gemma4").map(Encoder::Bpe),
             "llama" => Spm::new(vocabulary).map(Encoder::Spm),
             "bert" => Ok(Encoder::WordPiece(WordPiece::new(vocabulary))),
-            model => Err(VocabularyError::UnknownModel { model: model.to_string(), known: MODELS }),
+            model => {
+                Err(VocabularyError::UnknownModel { model: model.chars().take(64).collect(), known: MODELS })
+            }
         }
     }
 

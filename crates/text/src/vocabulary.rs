@@ -106,12 +106,12 @@ pub enum VocabularyError {
         known: &'static str,
     },
     /// A rule for cutting text into words that there is no code for. Any other rule would give wrong tokens.
-    #[error("tokenizer.ggml.pre: \"{}\" is not supported; this build knows {known}", pre.escape_debug())]
+    #[error("tokenizer.ggml.pre: \"{}\" is not supported; the nearest that this build knows: {nearest}", pre.escape_debug())]
     UnknownPre {
-        /// The name in the file.
+        /// The name in the file, cut.
         pre: String,
-        /// The names that would work.
-        known: String,
+        /// Names that would work and begin alike, and how many there are.
+        nearest: String,
     },
     /// There are no tokens.
     #[error("tokenizer.ggml.tokens: the vocabulary is empty; convert the model again with its tokenizer")]

@@ -38,8 +38,8 @@ impl Bpe {
     /// Reads tokens and merges.
     pub(crate) fn new(vocabulary: &Vocabulary, pre: &str) -> Result<Bpe, VocabularyError> {
         let pre = pretokenizers::find(pre).ok_or_else(|| VocabularyError::UnknownPre {
-            pre: pre.to_string(),
-            known: pretokenizers::known(),
+            pre: pre.chars().take(64).collect(),
+            nearest: pretokenizers::nearest(pre),
         })?;
         let tokens = vocabulary.tokens.len() as u32;
         let bytes_of = |text: &[u8]| match pre.spelling {

@@ -36,9 +36,13 @@ pub(crate) fn find(name: &str) -> Option<&'static PreTokenizer> {
     TABLE.iter().find(|row| row.names.contains(&name))
 }
 
-/// All names, for the message about an unknown one.
-pub(crate) fn known() -> String {
-    TABLE.iter().flat_map(|row| row.names).copied().collect::<Vec<_>>().join(", ")
+/// The names that begin most like `name`, the nearest first, for the message about an unknown one.
+pub(crate) fn nearest(name: &str) -> String {
+    const SHOWN: usize = 5;
+    let common = |known: &str| known.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    let mut names: Vec<&str> = TABLE.iter().flat_map(|row| row.names).copied().collect();
+    names.sort_by_key(|known| std::cmp::Reverse(common(known)));
+    format!("{} of {}", names[..SHOWN].join(", "), names.len())
 }
 
 const PLAIN: PreTokenizer =
@@ -430,3 +434,15 @@ const CASED_LETTERS: &[(char, char)] = &[
     ('\u{104d8}', '\u{104fb}'), ('\u{10c80}', '\u{10cb2}'), ('\u{10cc0}', '\u{10cf2}'), ('\u{118a0}', '\u{118df}'),
     ('\u{1e900}', '\u{1e943}'),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_nearest_names_are_those_that_begin_alike() {
+        assert!(nearest("qwen2.5").starts_with("qwen2, "), "{}", nearest("qwen2.5"));
+        assert!(nearest("llama-bpe-2").starts_with("llama-bpe, "), "{}", nearest("llama-bpe-2"));
+        assert!(nearest("").len() < 120, "{}", nearest(""));
+    }
+}

@@ -108,7 +108,8 @@ impl Units {
         let tokens_each = (chunk / block * block).min(x.rows()).max(1);
         let chunks = x.rows().div_ceil(tokens_each).max(1);
         // A few units for each thread, so that one that is held up does not hold up the others for long.
-        let tiles_each = (tiles * chunks).div_ceil(6 * cpu.threads()).next_multiple_of(TILES_MAX).min(64);
+        let tiles_each =
+            (tiles * chunks).div_ceil(6 * cpu.threads()).next_multiple_of(TILES_MAX).clamp(TILES_MAX, 64);
         Units { tiles, tokens: x.rows(), tiles_each, tokens_each }
     }
 

@@ -119,7 +119,7 @@ impl<const R: usize> State<R> {
         let (begin, end) = (rows.begin().max(start), rows.end().min(start + CHUNK_TOKENS));
         if begin >= end {
             // The unit's chunks are those of all its rows; these may see fewer.
-            *self = State::default();
+            (self.maximum, self.sum) = ([f32::NEG_INFINITY; R], [0.0; R]);
             self.clear(dim);
             return;
         }

@@ -4,12 +4,11 @@ use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use weights::gguf::Value;
 
+use crate::ctrl_c::ends_with_130;
 use crate::kun::{Scratch, end};
 use crate::{model, vocabulary};
 
@@ -145,22 +144,4 @@ fn start(scratch: &Scratch, model: &Path, flags: &[&str]) -> Child {
     let mut command =
         scratch.command([&["run", "--raw", "--model", model.to_str().expect("UTF-8")][..], flags].concat());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts")
-}
-
-fn ends_with_130(child: &mut Child, times: usize) {
-    let pid = Pid::from_raw(child.id().try_into().expect("a process id"));
-    assert!(child.try_wait().expect("our child").is_none(), "it ended before Ctrl-C");
-    let pressed = Instant::now();
-    for _ in 0..times {
-        // A second one may find the process gone already.
-        let _ = kill(pid, Signal::SIGINT);
-    }
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("it is our child") {
-            break status;
-        }
-        assert!(pressed.elapsed() < Duration::from_secs(1), "still running a second after Ctrl-C");
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    assert_eq!(status.code(), Some(130));
 }

@@ -4,9 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use crate::ctrl_c::ends_with_130;
 use crate::kun::{Scratch, end};
 use crate::vocabulary;
 
@@ -124,25 +125,9 @@ fn ctrl_c_exits_with_130_at_once() {
             command.arg(model).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         // It waits for its standard input, which stays open.
         std::thread::sleep(Duration::from_millis(500));
-        let pressed = Instant::now();
-        for _ in 0..times {
-            interrupt(&child);
-        }
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("it is our child") {
-                break status;
-            }
-            assert!(pressed.elapsed() < Duration::from_secs(1), "still running a second after Ctrl-C");
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        assert_eq!(status.code(), Some(130));
+        ends_with_130(&mut child, times);
         let mut text = String::new();
         child.stderr.take().expect("a pipe").read_to_string(&mut text).expect("UTF-8");
         assert_eq!(text, "");
     }
-}
-
-fn interrupt(child: &Child) {
-    // A second one may find the process gone already.
-    let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status();
 }

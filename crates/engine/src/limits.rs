@@ -209,8 +209,7 @@ fn at_most(name: &'static str, value: usize, max: usize) -> Result<(), Refused> 
 }
 
 fn check_sampling(sampling: &Sampling) -> Result<(), Refused> {
-    let Sampling { temperature, top_k: _, top_p, min_p, repeat_penalty, repeat_window: _, seed: _ } =
-        sampling;
+    let Sampling { temperature, top_p, min_p, repeat_penalty, .. } = sampling;
     // Written so that a NaN fails every one of them.
     let checks = [
         ("temperature", temperature, *temperature >= 0.0 && temperature.is_finite(), "a number from 0 up"),

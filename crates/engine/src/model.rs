@@ -22,6 +22,8 @@ pub trait Model: Send {
 pub struct Shape {
     /// Tokens in the vocabulary: the width of the logits.
     pub vocabulary: usize,
+    /// Numbers in a hidden state.
+    pub embedding: usize,
     /// The longest context that the model was made for.
     pub context_length: usize,
     /// One entry for each layer that keeps keys and values.

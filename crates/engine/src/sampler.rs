@@ -159,7 +159,7 @@ impl Sampler {
 }
 
 /// The logarithm of the sum of the exponentials: `logit - log_sum_exp(row)` is a log-probability.
-pub(crate) fn log_sum_exp(logits: &[f32]) -> Result<f64, BadLogits> {
+fn log_sum_exp(logits: &[f32]) -> Result<f64, BadLogits> {
     let peak = peak(logits)?;
     Ok(f64::from(peak) + sum_exp(logits, peak).ln())
 }

@@ -195,7 +195,7 @@ impl Session {
         let mut logprobs = Vec::new();
         loop {
             let chunk = next(&mut generation)?;
-            logprobs.extend(chunk.prompt_logprobs);
+            logprobs.extend(chunk.prompt_logprobs.iter().map(|token| token.logprob));
             if let Some(finished) = chunk.finished {
                 checked(finished)?;
                 return Ok(logprobs);
@@ -229,7 +229,7 @@ fn next(generation: &mut Generation) -> Outcome<Chunk> {
 pub(crate) fn checked(finished: Finished) -> Outcome<Finished> {
     match &finished.reason {
         FinishReason::Stop | FinishReason::Length => Ok(finished),
-        FinishReason::Cancelled => Err(Failure::interrupted()),
+        FinishReason::Cancelled | FinishReason::TimedOut => Err(Failure::interrupted()),
         FinishReason::Error(why) => {
             Err(Failure::model(format!("the model can't go on with this prompt: {why}")))
         }

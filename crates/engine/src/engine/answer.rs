@@ -2,7 +2,7 @@
 
 use crate::batch::{LogitsWanted, Span};
 use crate::request::{Chunk, FinishReason};
-use crate::sampler::{BadLogits, Sampler, log_sum_exp};
+use crate::sampler::{BadLogits, Sampler};
 use crate::scheduler::Sequence;
 
 /// A piece of an answer that is ready to be sent.
@@ -25,7 +25,7 @@ pub(super) fn advance(
     let vocabulary = rows.len() / span.logit_rows().max(1);
     sequence.computed = span.start + span.len;
     if span.logits == LogitsWanted::All {
-        note_prompt_logprobs(sequence, span, rows, vocabulary)?;
+        note_prompt_logprobs(sequence, span, rows, vocabulary, sampler)?;
     }
     if sequence.remaining() > 0 {
         return Ok(None);
@@ -61,12 +61,13 @@ fn note_prompt_logprobs(
     span: &Span,
     rows: &[f32],
     vocabulary: usize,
+    sampler: &mut Sampler,
 ) -> Result<(), BadLogits> {
+    let top_n = sequence.request.prompt_logprobs.unwrap_or(0);
     for (row, next) in rows.chunks_exact(vocabulary).zip(span.start + 1..sequence.prompt_tokens) {
         // After a preemption the first of them come a second time.
         if next == sequence.prompt_logprobs.len() + 1 {
-            let logit = f64::from(row[sequence.tokens[next] as usize]);
-            sequence.prompt_logprobs.push((logit - log_sum_exp(row)?) as f32);
+            sequence.prompt_logprobs.push(sampler.logprobs(row, sequence.tokens[next], top_n)?);
         }
     }
     Ok(())

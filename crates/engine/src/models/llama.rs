@@ -73,7 +73,7 @@ impl Hyper {
         let AttentionShape { kv_heads, head_dim, .. } = self.attention;
         let kv_layers =
             windows.iter().map(|window| KvLayer { heads: kv_heads, head_dim, window: *window }).collect();
-        Shape { vocabulary, context_length: self.context_length, kv_layers }
+        Shape { vocabulary, embedding: self.embedding, context_length: self.context_length, kv_layers }
     }
 }
 

@@ -92,6 +92,7 @@ fn every_combination_follows_the_definition() {
             repeat_penalty: [1.0, 1.0, 1.4, 0.7][random.below(4)],
             repeat_window: [0, 1, 4, 64][random.below(4)],
             seed: random.next(),
+            ..Sampling::default()
         };
         let history: Vec<_> = (0..random.below(20)).map(|_| random.below(count) as TokenId).collect();
         check(&mut sampler, &logits, &sampling, &history);

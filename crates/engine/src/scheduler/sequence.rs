@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::batch::{LogitsWanted, PAGE_TOKENS, PageId};
 use crate::engine::{QueuePlace, Sink};
 use crate::pages::Pages;
-use crate::request::{Chunk, FinishReason, Finished, Request, TokenId};
+use crate::request::{CacheReport, Chunk, FinishReason, Finished, Request, TokenId, TokenLogprobs};
 
 /// A request and how far it has come.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Sequence {
     /// The pages, first token first. None while the sequence waits, enough for all of `tokens` in every step.
     pub(crate) pages: Vec<PageId>,
     /// The log-probabilities of `tokens[1..]` known so far, as far as they were asked for.
-    pub(crate) prompt_logprobs: Vec<f32>,
+    pub(crate) prompt_logprobs: Vec<TokenLogprobs>,
     /// Where the answer goes.
     pub(crate) sink: Sink,
     /// Given back when the sequence is admitted for the first time, or never will be.
@@ -108,7 +108,7 @@ impl Sequence {
 
     /// Whether rows of logits are still wanted for prompt tokens that are not computed.
     pub(crate) fn wants_prompt_rows(&self) -> bool {
-        self.request.prompt_logprobs && self.prompt_logprobs.len() + 1 < self.prompt_tokens
+        self.request.prompt_logprobs.is_some() && self.prompt_logprobs.len() + 1 < self.prompt_tokens
     }
 
     /// Which logits the next `len` tokens must give.
@@ -137,6 +137,7 @@ impl Sequence {
             reason,
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens(),
+            cache: CacheReport::default(),
             queued: first_step.saturating_duration_since(submitted),
             prompt: first_token_or_end.saturating_duration_since(first_step),
             generation: now.saturating_duration_since(first_token_or_end),

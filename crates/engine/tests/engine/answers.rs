@@ -22,7 +22,7 @@ fn requests() -> Vec<Request> {
                 request(prompt(i, [1, 5, 31, 32, 33, 100][i as usize % 6]), 10 + i as usize * 6);
             match i % 4 {
                 0 => request.sampling = sampling(i),
-                1 => request.prompt_logprobs = true,
+                1 => request.prompt_logprobs = Some(3),
                 2 => request.logprobs = Some(3),
                 _ => request.sampling = Sampling { repeat_penalty: 1.3, min_p: 0.01, ..sampling(i) },
             }
@@ -112,11 +112,11 @@ fn the_end_of_the_context_is_a_length() {
 fn without_tokens_to_generate_the_prompt_is_evaluated() {
     for batch_tokens in [7, 512] {
         let handle = start(Limits { context_tokens: 64, batch_tokens, ..Limits::default() });
-        for prompt_logprobs in [true, false] {
+        for prompt_logprobs in [Some(0), None] {
             let request = Request { prompt_logprobs, ..request(prompt(9, 64), 0) };
             let got = collect(handle.submit(request.clone()).unwrap());
             assert_eq!(got, answer(&request, handle.limits()));
-            assert_eq!(got.prompt_logprobs.len(), if prompt_logprobs { 63 } else { 0 });
+            assert_eq!(got.prompt_logprobs.len(), if prompt_logprobs.is_some() { 63 } else { 0 });
             assert_eq!((got.completion_tokens, got.reason), (0, FinishReason::Length));
         }
         assert_eq!(handle.stats().computed_tokens, 2 * 64);

@@ -7,7 +7,7 @@ use kun_engine::batch::{Batch, LogitsWanted, PAGE_TOKENS};
 use kun_engine::kv::KvCache;
 use kun_engine::limits::Limits;
 use kun_engine::model::{Model, Shape};
-use kun_engine::request::{Request, Sampling, TokenId};
+use kun_engine::request::{Request, TokenId};
 
 /// Tokens in the mock's vocabulary.
 pub(crate) const VOCABULARY: usize = 97;
@@ -41,7 +41,7 @@ impl Mock {
     }
 
     pub(crate) fn shape_of(context_length: usize) -> Shape {
-        Shape { vocabulary: VOCABULARY, context_length, kv_layers: Vec::new() }
+        Shape { vocabulary: VOCABULARY, embedding: 4, context_length, kv_layers: Vec::new() }
     }
 }
 
@@ -93,14 +93,7 @@ pub(crate) fn logits_after(history: &[TokenId]) -> Vec<f32> {
 
 /// A greedy request.
 pub(crate) fn request(prompt: Vec<TokenId>, max_tokens: usize) -> Request {
-    Request {
-        prompt,
-        sampling: Sampling::default(),
-        max_tokens,
-        stop_tokens: Vec::new(),
-        prompt_logprobs: false,
-        logprobs: None,
-    }
+    Request::new(prompt, max_tokens)
 }
 
 /// A prompt of `len` harmless tokens that differs from seed to seed.

@@ -11,7 +11,7 @@ use super::mock::logits_after;
 pub(crate) struct Answer {
     pub(crate) tokens: Vec<TokenId>,
     pub(crate) logprobs: Vec<TokenLogprobs>,
-    pub(crate) prompt_logprobs: Vec<f32>,
+    pub(crate) prompt_logprobs: Vec<TokenLogprobs>,
     pub(crate) reason: FinishReason,
     pub(crate) completion_tokens: usize,
 }
@@ -27,10 +27,10 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         reason: FinishReason::Length,
         completion_tokens: 0,
     };
-    if request.prompt_logprobs {
+    if let Some(top_n) = request.prompt_logprobs {
         for next in 1..history.len() {
             let row = logits_after(&history[..next]);
-            answer.prompt_logprobs.push(sampler.logprobs(&row, history[next], 0).unwrap().logprob);
+            answer.prompt_logprobs.push(sampler.logprobs(&row, history[next], top_n).unwrap());
         }
     }
     while answer.completion_tokens < request.max_tokens && history.len() < limits.context_tokens {

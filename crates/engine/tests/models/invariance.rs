@@ -182,12 +182,10 @@ fn check_answers(
 
 fn request(prompt: Vec<TokenId>, max_tokens: usize, temperature: f32, seed: u64) -> Request {
     Request {
-        prompt,
         sampling: Sampling { temperature, seed, ..Sampling::default() },
-        max_tokens,
-        stop_tokens: Vec::new(),
-        prompt_logprobs: true,
+        prompt_logprobs: Some(0),
         logprobs: Some(4),
+        ..Request::new(prompt, max_tokens)
     }
 }
 
@@ -195,7 +193,7 @@ fn collect(chunks: impl Iterator<Item = Chunk>) -> Answer {
     let mut answer = Answer { tokens: Vec::new(), logprobs: Vec::new(), prompt_logprobs: Vec::new() };
     for chunk in chunks {
         answer.tokens.extend(chunk.tokens);
-        answer.prompt_logprobs.extend(chunk.prompt_logprobs.iter().map(|l| l.to_bits()));
+        answer.prompt_logprobs.extend(chunk.prompt_logprobs.iter().map(|l| l.logprob.to_bits()));
         answer.logprobs.extend(
             chunk.logprobs.iter().map(|l| {
                 (l.logprob.to_bits(), l.top.iter().map(|(token, l)| (*token, l.to_bits())).collect())

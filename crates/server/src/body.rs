@@ -4,7 +4,7 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, ORIGIN};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     }
 }
 
-/// Refuses what is no plain JSON. Without a type it is taken for JSON, as curl and old clients leave it away.
+/// Refuses what is no plain JSON. Without a type it is taken for JSON, and so is the type that curl sends when it is told
+/// nothing; but not from a browser, whose pages may send that one anywhere without being allowed to.
 fn check_headers(request: &Request) -> Result<(), ApiError> {
     let unsupported = |message: &str| {
         ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error", message)
@@ -45,7 +46,10 @@ fn check_headers(request: &Request) -> Result<(), ApiError> {
     let charset =
         parts.find_map(|part| part.to_ascii_lowercase().strip_prefix("charset=").map(str::to_owned));
     let is_utf8 = charset.is_none_or(|name| ["utf-8", "utf8", "us-ascii"].contains(&name.trim_matches('"')));
-    if !is_json {
+    let is_curl = essence == "application/x-www-form-urlencoded"
+        && header(ORIGIN).is_none()
+        && !request.headers().contains_key("sec-fetch-site");
+    if !is_json && !is_curl {
         return Err(unsupported("the body must be JSON: send Content-Type: application/json"));
     }
     if !is_utf8 {

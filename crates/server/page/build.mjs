@@ -24,7 +24,7 @@ for (const [name, bytes] of Object.entries(files)) console.log(`${name}  ${bytes
 async function bundled() {
   const result = await build({
     absWorkingDir: HERE,
-    entryPoints: { page: "src/main.tsx", style: "src/page.css" },
+    entryPoints: { page: "src/main.tsx", style: "src/looks/page.css" },
     bundle: true,
     write: false,
     outdir: "dist",

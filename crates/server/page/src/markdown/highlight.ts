@@ -89,6 +89,9 @@ const FAMILIES = new Map(
 const ANY_CASE = new Set(["sql", "postgresql", "mysql", "sqlite", "dockerfile"]);
 const MARKUP = new Set(["html", "xml", "svg", "vue"]);
 
+/** All names of languages that have colours. */
+export const FAMILY_NAMES: readonly string[] = [...FAMILIES.keys()];
+
 export function highlight(code: string, language: string): Piece[] {
   const name = language.toLowerCase();
   if (code.length > CHARS_MAX) return [{ text: code }];

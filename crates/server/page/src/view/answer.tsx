@@ -94,9 +94,8 @@ export function FiguresLine({ message }: { message: Message }) {
   if (parts.length === 0) return null;
   return (
     <p class="figures" title={message.model}>
-      {parts.map((part, index) => (
-        <span key={index}>{part}</span>
-      ))}
+      {/* A line may end between two figures, not within one. */}
+      {parts.map((part, index) => [index > 0 && " · ", <span key={part}>{part}</span>])}
     </p>
   );
 }

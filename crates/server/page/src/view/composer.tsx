@@ -9,7 +9,7 @@ import { draftOf, keepDraft } from "../chat/settings";
 import type { Thread } from "../chat/thread";
 import { number, words } from "../words";
 import { Icon, StopIcon } from "./icons";
-import { COMPOSER, editing, focusOn, isTouched } from "./state";
+import { COMPOSER, editing, focusComposer, focusOn, isTouched } from "./state";
 
 const text: Signal<string> = signal("");
 
@@ -37,7 +37,12 @@ export function Composer({ thread }: { thread: Thread }) {
     text.value = "";
     send(thread, message);
   };
-  const press = (event: KeyboardEvent) => {
+  const press = () => {
+    if (busy) stop(thread);
+    else submit();
+    focusComposer();
+  };
+  const pressKey = (event: KeyboardEvent) => {
     if (event.key === "ArrowUp" && text.peek() === "" && !busy && editLast(thread)) event.preventDefault();
     if (!sends(event) || isTouched()) return;
     event.preventDefault();
@@ -55,16 +60,16 @@ export function Composer({ thread }: { thread: Thread }) {
           placeholder={w.placeholder}
           value={text.value}
           onInput={(event) => (text.value = event.currentTarget.value)}
-          onKeyDown={press}
+          onKeyDown={pressKey}
         />
-        {/* One button for both, so that the focus stays on it. */}
+        {/* One button for both, and never disabled for the browser, so that the focus stays on it. */}
         <button
           type="button"
           class="send"
           aria-label={busy ? w.stop : w.send}
           title={busy ? w.stop : w.send}
-          disabled={!busy && text.value.trim() === ""}
-          onClick={() => (busy ? stop(thread) : submit())}
+          aria-disabled={!busy && text.value.trim() === ""}
+          onClick={press}
         >
           {busy ? <StopIcon /> : <Icon name="send" />}
         </button>

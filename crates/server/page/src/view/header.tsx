@@ -7,7 +7,7 @@ import type { Thread } from "../chat/thread";
 import { words } from "../words";
 import { KeyForm } from "./failure";
 import { Icon } from "./icons";
-import { beginChat, dialog, focusOn, SEARCH, showSidebar, sidebarShown } from "./state";
+import { beginChat, dialog, focusOn, narrow, SEARCH, showSidebar, sidebarShown } from "./state";
 
 export function Header({ thread }: { thread: Thread }) {
   const w = words.value;
@@ -22,14 +22,16 @@ export function Header({ thread }: { thread: Thread }) {
       <button type="button" class="tool menu" aria-label={shown ? w.hideSidebar : w.showSidebar} title={shown ? w.hideSidebar : w.showSidebar} aria-expanded={shown} aria-controls="sidebar" onClick={toggle}>
         <Icon name="menu" />
       </button>
-      <h1 class="title">{title || w.newChat}</h1>
+      <h1 class="title">{title || "Kun"}</h1>
       <ModelPicker thread={thread} />
       <button type="button" class="tool" aria-label={w.chatSettings} title={w.chatSettings} onClick={() => (dialog.value = "chat")}>
         <Icon name="sliders" />
       </button>
-      <button type="button" class="tool new" aria-label={w.newChat} title={w.newChat} onClick={beginChat}>
-        <Icon name="plus" />
-      </button>
+      {(!shown || narrow.value) && (
+        <button type="button" class="tool" aria-label={w.newChat} title={w.newChat} onClick={beginChat}>
+          <Icon name="plus" />
+        </button>
+      )}
     </header>
   );
 }

@@ -147,6 +147,7 @@ test("Markdown that streams in becomes what it is as a whole", () => {
     "```\nopen fence\n\nwith a gap",
     "a\r\n\r\nb\r\n\r\nc\r\n\r\n```\r\nx\r\n```\r\n\r\nd",
     "\n\n\na\n\n\n\nb",
+    `${"- ".repeat(70)}deep\n\n**after**\n\n${"> ".repeat(200)}deep\n\n- end`,
     "| a | b |\n|--|--|\n| 1 | 2 |\n\nafter\n\n> quote\nlazy\n\n* * *\n\nend",
   ];
   for (const text of texts) {
@@ -179,6 +180,14 @@ test("no address but http, https and mailto becomes a link", () => {
   check("[a](javascript:1) [b](&#106;avascript:1) [c](java\tscript:1) [d](data:text/html,x) [e](file:///etc) [f](/v1) [g](//x) [h](blob:x)", []);
   check("![a](data:image/png;base64,AA==) x.example a@x.example", []);
   check("![a](https://x.example/a.png)", ["https://x.example/a.png"]);
+});
+
+test("what is nested too deep loses no text", () => {
+  const text = `**before**\n\n${"- ".repeat(70)}a\n\n${"> ".repeat(300)}b\n\n${Array.from({ length: 80 }, (_, at) => `${"  ".repeat(at)}- c${at}`).join("\n")}\n\n**after**`;
+  const said = JSON.stringify(blocksOf(text).map(({ tokens }) => tokens.map((token) => token.content)));
+  for (const piece of ["before", " a", " b", "c0", "c79", "after"]) assert.ok(said.includes(piece), piece);
+  assert.equal(blocksOf(text)[0].tokens[1].children[1].type, "strong_open");
+  assert.equal(blocksOf(text).at(-1).tokens[1].children[1].type, "strong_open");
 });
 
 test("hostile Markdown is parsed in bounded time", () => {

@@ -18,6 +18,16 @@ parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });
 // Anything else, `javascript:` and relative addresses among them, stays the text that it was.
 parser.validateLink = (url) => /^(https?:\/\/|mailto:)/i.test(url.trim());
 
+/**
+ * Lists and quotes as deep as this are no text that anybody wrote. The parser drops what lies deeper than its own limit,
+ * without a word; this one is reached before.
+ */
+const DEPTH_MAX = 90;
+parser.block.ruler.before("table", "depth", (state) => {
+  if (state.level >= DEPTH_MAX) state.env.isTooDeep = true;
+  return false;
+});
+
 /** The blocks of a text that is whole. */
 export function blocksOf(text: string): Block[] {
   return new Blocks().update(text);
@@ -54,11 +64,14 @@ interface Group extends Block {
 }
 
 function groupsOf(text: string): Group[] {
-  if (text.length > BLOCK_CHARS_MAX && !/\n\s*\n/.test(text)) return [{ tokens: [plainText(text)], line: 0 }];
+  // A link's definition counts within the text that is parsed here only. One that is still arriving must not win.
+  const env: Record<string, unknown> = {};
+  const isTooLong = text.length > BLOCK_CHARS_MAX && !BLANK_LINE.test(text);
+  const tokens = isTooLong ? [] : parser.parse(text, env);
+  if (isTooLong || env.isTooDeep === true) return degenerate(text);
   const groups: { tokens: Token[]; line: number }[] = [];
   let depth = 0;
-  // A link's definition counts within the text that is parsed here only. One that is still arriving must not win.
-  for (const token of parser.parse(text, {})) {
+  for (const token of tokens) {
     if (depth === 0) groups.push({ tokens: [], line: token.map?.[0] ?? 0 });
     groups.at(-1)?.tokens.push(token);
     depth += token.nesting;
@@ -66,8 +79,26 @@ function groupsOf(text: string): Group[] {
   return groups;
 }
 
+const BLANK_LINE = /\n[ \t]*\n/;
+
+/** What between two blank lines can be read as Markdown is; the rest stays as it was written. */
+function degenerate(text: string): Group[] {
+  const end = BLANK_LINE.exec(text);
+  if (end === null) return [{ tokens: [plainText(text)], line: 0 }];
+  // Half of the blank lines at a time, so that the text is not cut, and read, line by line.
+  const ends = [...text.matchAll(new RegExp(BLANK_LINE, "g"))];
+  const middle = ends[Math.floor(ends.length / 2)] ?? end;
+  const cut = middle.index + middle[0].length;
+  const head = text.slice(0, cut);
+  const lines = head.split("\n").length - 1;
+  const tail = groupsOf(text.slice(cut)).map((group) => ({ ...group, line: group.line + lines }));
+  return [...groupsOf(head.trimEnd()), ...tail];
+}
+
+/** A block whose text is shown as it is. */
 function plainText(text: string): Token {
-  const token = parser.parse("```\n```", {})[0] as Token;
+  const token = parser.parse("---", {})[0] as Token;
+  token.type = "plain";
   token.content = text;
   return token;
 }

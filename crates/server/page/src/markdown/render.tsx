@@ -74,6 +74,8 @@ function leaf(token: Token): ComponentChildren {
     case "fence":
     case "code_block":
       return <Code code={token.content} language={/^[\w+#.-]{1,30}/.exec(token.info.trim())?.[0] ?? ""} />;
+    case "plain":
+      return <p class="plain">{token.content}</p>;
     case "image":
       return <Link href={attribute(token, "src")}>{`${words.peek().image}: ${token.content || attribute(token, "src")}`}</Link>;
     default:

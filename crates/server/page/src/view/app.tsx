@@ -47,7 +47,7 @@ export function App() {
       {dialog.value === "chat" && <ChatSettings thread={thread} />}
       {dialog.value === "settings" && <Settings />}
       {dialog.value === "shortcuts" && <Shortcuts />}
-      <NoticeView />
+      {dialog.value === undefined && <NoticeView />}
       <div class="visually-hidden" role="status" aria-live="polite">
         {announcement.value}
       </div>

@@ -4,6 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { words } from "../words";
 import { Icon } from "./icons";
+import { NoticeView } from "./notice";
 import { dialog } from "./state";
 
 export function Dialog({ title, class: kind, children }: { title: string; class: string; children: ComponentChildren }) {
@@ -32,6 +33,8 @@ export function Dialog({ title, class: kind, children }: { title: string; class:
         </header>
         {children}
       </div>
+      {/* What lies behind this window can't be seen well, nor used. */}
+      <NoticeView />
     </dialog>
   );
 }

@@ -25,7 +25,7 @@ export function FailureView({ thread, message, isLast }: { thread: Thread; messa
           {message.text !== "" && ` ${w.partialKept}`}
         </p>
         {isLast && failure.kind === "key" && <KeyForm used={retry} />}
-        {isLast && failure.kind !== "key" && !busy && <RetryButton at={failure.retryAt} run={retry} />}
+        {isLast && !["key", "context"].includes(failure.kind) && !busy && <RetryButton at={failure.retryAt} run={retry} />}
       </div>
     </div>
   );

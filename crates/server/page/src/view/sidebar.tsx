@@ -24,15 +24,19 @@ export function Sidebar({ conversations }: { conversations: readonly Conversatio
   return (
     <nav id="sidebar" class="sidebar" aria-label={w.chats} inert={!shown}>
       <div class="sidebar-top">
-        <button type="button" class="new-chat" onClick={beginChat}>
-          <Icon name="plus" />
-          <span>{w.newChat}</span>
-        </button>
+        <img src="icon.svg" alt="" width="24" height="24" />
+        <span class="brand">Kun</span>
         {narrow.value && (
           <button type="button" class="tool" aria-label={w.hideSidebar} title={w.hideSidebar} onClick={() => (drawerOpen.value = false)}>
             <Icon name="close" />
           </button>
         )}
+      </div>
+      <div class="sidebar-begin">
+        <button type="button" class="new-chat" onClick={beginChat}>
+          <Icon name="plus" />
+          <span>{w.newChat}</span>
+        </button>
       </div>
       <div class="search">
         <Icon name="search" />

@@ -9,6 +9,7 @@ export function Welcome() {
     <section class="welcome">
       <div class="welcome-inner">
         <h2>{w.welcome}</h2>
+        <p class="privacy">{w.privacy(location.host)}</p>
         <ul class="examples">
           {w.examples.map(([name, prompt]) => (
             <li key={name}>
@@ -19,7 +20,6 @@ export function Welcome() {
             </li>
           ))}
         </ul>
-        <p class="privacy">{w.privacy(location.host)}</p>
       </div>
     </section>
   );

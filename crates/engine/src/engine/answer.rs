@@ -2,7 +2,7 @@
 
 use crate::batch::{LogitsWanted, Span};
 use crate::request::{Chunk, FinishReason};
-use crate::sampler::{BadLogits, Sampler};
+use crate::sampler::{NoChoice, Place, Sampler};
 use crate::scheduler::Sequence;
 
 /// A piece of an answer that is ready to be sent.
@@ -21,7 +21,7 @@ pub(super) fn advance(
     rows: &mut [f32], // [span.logit_rows(), vocabulary]
     sampler: &mut Sampler,
     context_tokens: usize,
-) -> Result<Option<Piece>, BadLogits> {
+) -> Result<Option<Piece>, NoChoice> {
     let vocabulary = rows.len() / span.logit_rows().max(1);
     sequence.computed = span.start + span.len;
     if span.logits == LogitsWanted::All {
@@ -41,7 +41,13 @@ pub(super) fn advance(
     }
     let last_row_start = rows.len() - vocabulary;
     let row = &mut rows[last_row_start..];
-    let token = sampler.sample(row, &request.sampling, &sequence.tokens)?;
+    let early = sequence.completion_tokens() < request.min_tokens;
+    let place = Place {
+        history: &sequence.tokens,
+        prompt_tokens: sequence.prompt_tokens,
+        forbidden: if early { &request.stop_tokens } else { &[] },
+    };
+    let token = sampler.sample(row, &request.sampling, &place)?;
     sequence.tokens.push(token);
     if request.stop_tokens.contains(&token) {
         return Ok(Some(Piece { chunk, reason: Some(FinishReason::Stop) }));
@@ -62,7 +68,7 @@ fn note_prompt_logprobs(
     rows: &[f32],
     vocabulary: usize,
     sampler: &mut Sampler,
-) -> Result<(), BadLogits> {
+) -> Result<(), NoChoice> {
     let top_n = sequence.request.prompt_logprobs.unwrap_or(0);
     for (row, next) in rows.chunks_exact(vocabulary).zip(span.start + 1..sequence.prompt_tokens) {
         // After a preemption the first of them come a second time.

@@ -2,7 +2,7 @@
 
 use kun_engine::limits::Limits;
 use kun_engine::request::{Chunk, FinishReason, Request, TokenId, TokenLogprobs};
-use kun_engine::sampler::Sampler;
+use kun_engine::sampler::{Place, Sampler};
 
 use super::mock::logits_after;
 
@@ -35,7 +35,10 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
     }
     while answer.completion_tokens < request.max_tokens && history.len() < limits.context_tokens {
         let mut row = logits_after(&history);
-        let token = sampler.sample(&mut row, &request.sampling, &history).unwrap();
+        let early = answer.completion_tokens < request.min_tokens;
+        let forbidden = if early { &request.stop_tokens[..] } else { &[] };
+        let place = Place { history: &history, prompt_tokens: request.prompt.len(), forbidden };
+        let token = sampler.sample(&mut row, &request.sampling, &place).unwrap();
         history.push(token);
         answer.completion_tokens += 1;
         if request.stop_tokens.contains(&token) {

@@ -19,6 +19,7 @@ mod error;
 mod job;
 pub mod model;
 mod openai;
+mod openapi;
 mod router;
 mod running;
 mod state;

@@ -15,6 +15,7 @@ mod body;
 mod cache_doctor;
 pub mod config;
 mod connection;
+mod embedding;
 mod error;
 mod job;
 pub mod model;

@@ -275,7 +275,8 @@ impl Choice {
     }
 }
 
-fn shutting_down() -> ApiError {
+/// The engine ended what it ran.
+pub(crate) fn shutting_down() -> ApiError {
     ApiError::unavailable("shutting_down", "the server is shutting down", Duration::from_secs(5))
 }
 

@@ -23,13 +23,7 @@ use crate::router::{Access, Route, routes};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Kun", description = "Large language models on CPUs, behind the APIs that clients know."),
-    paths(
-        chat::complete,
-        completions::complete,
-        models::list,
-        models::show,
-        show,
-    ),
+    paths(chat::complete, completions::complete, models::list, models::show, show,),
     components(schemas(OpenAiError, AnthropicError, OllamaError))
 )]
 struct Handlers;
@@ -97,10 +91,11 @@ fn complete(operation: &mut Operation, route: &Route) {
             continue;
         }
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
-        let mut response = ResponseBuilder::new().description(description).content("application/json", content);
+        let mut response =
+            ResponseBuilder::new().description(description).content("application/json", content);
         if ["429", "503"].contains(&status) {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
-            let header = HeaderBuilder::new().schema(seconds).description(Some("Seconds.")).build();
+            let header = HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds.")).build();
             response = response.header("Retry-After", header);
         }
         operation.responses.responses.insert(status.to_owned(), response.build().into());

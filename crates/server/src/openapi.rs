@@ -16,8 +16,9 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder}
 use utoipa::{OpenApi, ToSchema};
 
 use crate::error::Dialect;
-use crate::openai::{chat, completions, models};
+use crate::openai::{chat, completions, embeddings, models, responses};
 use crate::router::{Access, Route, routes};
+use crate::tokens;
 
 /// The document with what the handlers say of themselves.
 #[derive(OpenApi)]
@@ -28,6 +29,12 @@ use crate::router::{Access, Route, routes};
         completions::complete,
         models::list,
         models::show,
+        embeddings::embed,
+        responses::respond,
+        tokens::tokenize,
+        tokens::detokenize,
+        tokens::info,
+        tokens::apply_template,
         show,
     ),
     components(schemas(OpenAiError, AnthropicError, OllamaError))
@@ -97,7 +104,8 @@ fn complete(operation: &mut Operation, route: &Route) {
             continue;
         }
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
-        let mut response = ResponseBuilder::new().description(description).content("application/json", content);
+        let mut response =
+            ResponseBuilder::new().description(description).content("application/json", content);
         if ["429", "503"].contains(&status) {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
             let header = HeaderBuilder::new().schema(seconds).description(Some("Seconds.")).build();

@@ -18,6 +18,7 @@ mod connection;
 mod embedding;
 mod error;
 mod job;
+mod lowering;
 pub mod model;
 mod openai;
 mod openapi;
@@ -25,6 +26,8 @@ mod router;
 mod running;
 mod state;
 mod stream;
+mod templated;
+mod tokens;
 
 pub use config::Config;
 pub use connection::{Server, StartError};

@@ -16,14 +16,27 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder}
 use utoipa::{OpenApi, ToSchema};
 
 use crate::error::Dialect;
-use crate::openai::{chat, completions, models};
+use crate::openai::{chat, completions, embeddings, models, responses};
 use crate::router::{Access, Route, routes};
+use crate::tokens;
 
 /// The document with what the handlers say of themselves.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Kun", description = "Large language models on CPUs, behind the APIs that clients know."),
-    paths(chat::complete, completions::complete, models::list, models::show, show,),
+    paths(
+        chat::complete,
+        completions::complete,
+        models::list,
+        models::show,
+        embeddings::embed,
+        responses::respond,
+        tokens::tokenize,
+        tokens::detokenize,
+        tokens::info,
+        tokens::apply_template,
+        show,
+    ),
     components(schemas(OpenAiError, AnthropicError, OllamaError))
 )]
 struct Handlers;
@@ -95,7 +108,7 @@ fn complete(operation: &mut Operation, route: &Route) {
             ResponseBuilder::new().description(description).content("application/json", content);
         if ["429", "503"].contains(&status) {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
-            let header = HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds.")).build();
+            let header = HeaderBuilder::new().schema(seconds).description(Some("Seconds.")).build();
             response = response.header("Retry-After", header);
         }
         operation.responses.responses.insert(status.to_owned(), response.build().into());

@@ -293,6 +293,10 @@ test("two tabs see the same", () =>
     const other = await context.newPage();
     await other.goto(page.url());
     await other.getByText("Line 3.", { exact: true }).waitFor();
+    // The other tab asks whether anybody still receives the answer.
+    await other.waitForTimeout(500);
+    assert.ok(await stopButton(page).isVisible(), "the answer is still being received");
+    assert.equal(await other.locator(".failure").count(), 0);
     await other.getByText("Line 299.", { exact: true }).waitFor();
     assert.equal(await other.locator(".failure").count(), 0);
     await other.getByRole("button", { name: /^Delete: lines/ }).click();

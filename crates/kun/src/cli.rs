@@ -2,6 +2,7 @@
 //! on the disk is checked by the command that uses it.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
@@ -21,6 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Answer a prompt, or chat
     Run(RunArgs),
+    /// Serve models over HTTP
+    Serve(ServeArgs),
     /// Fetch a model into the store
     Pull(PullArgs),
     /// List the models that are known and those that are here
@@ -103,6 +106,21 @@ pub(crate) struct EngineFlags {
     /// Threads to compute with, 1 to 512 [default: one for each core]
     #[arg(long, value_name = "N", value_parser = parameters::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The models: names from `kun models`, hf:OWNER/REPO[/FILE or :QUANT], or paths [default: smollm2:135m]
+    #[arg(value_name = "MODEL")]
+    pub(crate) models: Vec<OsString>,
+    /// The address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// The port to listen on; 0 lets the system choose
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) engine: EngineFlags,
 }
 
 #[derive(Debug, Args)]

@@ -9,17 +9,20 @@ use engine::batch::PAGE_TOKENS;
 use engine::engine::{Generation, Handle};
 use engine::limits::Limits;
 use engine::model::Shape;
-use engine::request::{Chunk, FinishReason, Finished, Request, TokenId};
+use engine::request::{Chunk, FinishReason, Finished, Pooling, Request, TokenId};
 use engine::{Cpu, CpuError, CpuOptions};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use server::{Defaults, Details, ServedModel};
 use text::template::ChatTemplate;
 use text::tokenizer::{Specials, Tokenizer};
 use weights::gguf::{Gguf, Metadata};
 
+use crate::cli::ParameterFlags;
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::memory::{self, Need};
+use crate::parameters::Parameters;
 use crate::weight_traffic::WeightTraffic;
 use crate::{model_file, terminal};
 
@@ -98,6 +101,7 @@ pub(crate) struct Session {
     pub(crate) ctx: usize,
     /// From opening the file to being ready.
     pub(crate) load_time: Duration,
+    details: Details,
 }
 
 impl Session {
@@ -134,6 +138,7 @@ impl Session {
             tokenizer,
             shape,
             traffic: WeightTraffic::of(&gguf),
+            details: details(&gguf),
             name,
             ctx,
             load_time: started.elapsed(),
@@ -148,6 +153,29 @@ impl Session {
                 "{}: {failure}\n--raw goes without the template; or convert the model again",
                 self.name
             ))),
+        }
+    }
+
+    /// The model as the server takes it.
+    pub(crate) fn into_served(self) -> ServedModel {
+        let catalogue = model_file::prompt_defaults(self.name.as_ref());
+        let sampling = Parameters::new(&ParameterFlags::default(), &catalogue).sampling();
+        let defaults = Defaults {
+            system: catalogue.system,
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+        };
+        ServedModel {
+            name: self.name,
+            handle: self.handle,
+            tokenizer: self.tokenizer,
+            template: self.template.map_err(|failure| failure.to_string()),
+            marker_tokens: self.marker_tokens,
+            defaults,
+            pooling: Ok(Pooling::Mean),
+            details: self.details,
         }
     }
 
@@ -195,7 +223,7 @@ impl Session {
         let mut logprobs = Vec::new();
         loop {
             let chunk = next(&mut generation)?;
-            logprobs.extend(chunk.prompt_logprobs);
+            logprobs.extend(chunk.prompt_logprobs.iter().map(|token| token.logprob));
             if let Some(finished) = chunk.finished {
                 checked(finished)?;
                 return Ok(logprobs);
@@ -229,10 +257,24 @@ fn next(generation: &mut Generation) -> Outcome<Chunk> {
 pub(crate) fn checked(finished: Finished) -> Outcome<Finished> {
     match &finished.reason {
         FinishReason::Stop | FinishReason::Length => Ok(finished),
-        FinishReason::Cancelled => Err(Failure::interrupted()),
+        FinishReason::Cancelled | FinishReason::TimedOut => Err(Failure::interrupted()),
         FinishReason::Error(why) => {
             Err(Failure::model(format!("the model can't go on with this prompt: {why}")))
         }
+    }
+}
+
+/// What a file is, for those who ask.
+fn details(gguf: &Gguf) -> Details {
+    let metadata = gguf.metadata();
+    Details {
+        architecture: metadata.architecture().unwrap_or_default().to_owned(),
+        parameters: gguf.tensors().map(|t| t.shape.iter().product::<u64>()).sum(),
+        quantisation: String::new(),
+        file_bytes: gguf.file_bytes(),
+        sha256: None,
+        template_source: model_file::template_source(gguf).map(str::to_owned),
+        modified_unix_seconds: 0,
     }
 }
 

@@ -122,7 +122,7 @@ fn submit(random: &mut Random, engine: &mut Engine, counters: &Arc<Counters>, li
     let len =
         [1 + random.below(10), 1 + random.below(CONTEXT - 1), 32 * (1 + random.below(4))][random.below(3)];
     let mut request = request(prompt(random.next(), len), random.below(CONTEXT));
-    request.prompt_logprobs = random.below(3) == 0;
+    request.prompt_logprobs = (random.below(3) == 0).then_some(2);
     request.logprobs = [None, Some(2)][random.below(2)];
     request.stop_tokens = (0..random.below(3)).map(|_| random.below(90) as TokenId).collect();
     if random.below(2) == 0 {

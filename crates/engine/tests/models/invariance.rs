@@ -6,7 +6,7 @@ use engine::batch::{Batch, LogitsWanted, PAGE_TOKENS, PageId};
 use engine::engine::Handle;
 use engine::kv::KvCache;
 use engine::limits::Limits;
-use engine::model::Model;
+use engine::model::{Model, Outputs};
 use engine::request::{Chunk, FinishReason, Request, Sampling, TokenId};
 use kernels::{Cpu, Isa};
 use std::path::PathBuf;
@@ -115,7 +115,7 @@ fn logits_among_others(model: &mut dyn Model, tokens: &[TokenId], chunk: usize) 
         })
         .collect();
     let mut kv = KvCache::new(model.shape(), first as usize);
-    let (mut batch, mut out, mut all) = (Batch::default(), Vec::new(), Vec::new());
+    let (mut batch, mut out, mut all) = (Batch::default(), Outputs::default(), Vec::new());
     for step in 0..steps {
         batch.clear();
         let own = step * chunk..((step + 1) * chunk).min(tokens.len());
@@ -130,7 +130,7 @@ fn logits_among_others(model: &mut dyn Model, tokens: &[TokenId], chunk: usize) 
         batch.push(&tokens[own.clone()], own.start, &pages[OTHERS], LogitsWanted::All);
         (OTHERS / 2..OTHERS).for_each(|i| push_other(&mut batch, i));
         model.forward(&batch, &mut kv, &mut out);
-        all.extend_from_slice(&out[rows_before * vocabulary..][..own.len() * vocabulary]);
+        all.extend_from_slice(&out.logits[rows_before * vocabulary..][..own.len() * vocabulary]);
     }
     all
 }
@@ -182,12 +182,10 @@ fn check_answers(
 
 fn request(prompt: Vec<TokenId>, max_tokens: usize, temperature: f32, seed: u64) -> Request {
     Request {
-        prompt,
         sampling: Sampling { temperature, seed, ..Sampling::default() },
-        max_tokens,
-        stop_tokens: Vec::new(),
-        prompt_logprobs: true,
+        prompt_logprobs: Some(0),
         logprobs: Some(4),
+        ..Request::new(prompt, max_tokens)
     }
 }
 
@@ -195,7 +193,7 @@ fn collect(chunks: impl Iterator<Item = Chunk>) -> Answer {
     let mut answer = Answer { tokens: Vec::new(), logprobs: Vec::new(), prompt_logprobs: Vec::new() };
     for chunk in chunks {
         answer.tokens.extend(chunk.tokens);
-        answer.prompt_logprobs.extend(chunk.prompt_logprobs.iter().map(|l| l.to_bits()));
+        answer.prompt_logprobs.extend(chunk.prompt_logprobs.iter().map(|l| l.logprob.to_bits()));
         answer.logprobs.extend(
             chunk.logprobs.iter().map(|l| {
                 (l.logprob.to_bits(), l.top.iter().map(|(token, l)| (*token, l.to_bits())).collect())

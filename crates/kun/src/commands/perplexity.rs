@@ -7,7 +7,7 @@
 use std::fs;
 use std::time::Instant;
 
-use engine::request::{Request, Sampling, TokenId};
+use engine::request::{Request, TokenId};
 use serde::Serialize;
 use text::tokenizer::Specials;
 
@@ -72,14 +72,7 @@ fn measure(session: &Session, tokens: &[TokenId], ctx: usize) -> Outcome<Report>
         if let Some(bos) = bos {
             prompt[0] = bos;
         }
-        let request = Request {
-            prompt,
-            sampling: Sampling::default(),
-            max_tokens: 0,
-            stop_tokens: Vec::new(),
-            prompt_logprobs: true,
-            logprobs: None,
-        };
+        let request = Request { prompt_logprobs: Some(0), ..Request::new(prompt, 0) };
         let logprobs = session.prompt_logprobs(request)?;
         score.add(scored(&logprobs, ctx));
         bar.inc(1);

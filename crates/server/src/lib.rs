@@ -1,0 +1,31 @@
+//! The HTTP service: many clients, one engine a model, and the wire shapes that existing clients expect.
+//!
+//! ```text
+//! connection ─► router (layers: error shape, key, host) ─► route ─► lower ─► Job ─► Running ─► render ─► body
+//! ```
+//!
+//! Each API is a thin lowering of its requests onto one [`job::Job`] and a rendering of one stream of
+//! [`running::Event`]s. Every 4xx is decided on the way down; nothing that was taken is lost on the way up. What a model
+//! computes, and how, is not known here: token ids go to the engine's handle and token ids come back.
+
+#![forbid(unsafe_code)]
+
+mod answers;
+mod body;
+mod cache_doctor;
+pub mod config;
+mod connection;
+mod embedding;
+mod error;
+mod job;
+pub mod model;
+mod openai;
+mod openapi;
+mod router;
+mod running;
+mod state;
+mod stream;
+
+pub use config::Config;
+pub use connection::{Server, StartError};
+pub use model::{Defaults, Details, ServedModel};

@@ -1,0 +1,318 @@
+//! The request of a chat, field by field: honoured, or refused by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::super::messages::{self, Message};
+use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, include_usage};
+use crate::cache_doctor::Origin;
+use crate::error::ApiError;
+use crate::job::{Caller, Job, Parameters, Seed, whole};
+use crate::state::App;
+
+/// Alternatives beside a token of a chat.
+const TOP_LOGPROBS_MAX: i64 = 20;
+/// What a template may be given beside the messages.
+const TEMPLATE_KWARGS_BYTES_MAX: usize = 64 << 10;
+/// Variables of templates that are the server's to set.
+const RESERVED: [&str; 7] =
+    ["messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token", "tokenize"];
+
+/// A request to `/v1/chat/completions`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct ChatRequest {
+    pub(crate) messages: Vec<Message>,
+    /// The first model that is served, if none is named.
+    #[serde(default)]
+    pub(crate) model: Option<String>,
+    #[serde(default)]
+    stream: Option<bool>,
+    #[serde(default)]
+    stream_options: Option<StreamOptions>,
+    /// The most tokens of an answer.
+    #[serde(default)]
+    max_completion_tokens: Option<i64>,
+    /// The same under its older name.
+    #[serde(default)]
+    max_tokens: Option<i64>,
+    #[serde(default)]
+    n: Option<i64>,
+    #[serde(default)]
+    #[schema(value_type = Option<OneOrManyTexts>)]
+    stop: Option<Texts>,
+    /// 0 to 2; 0 takes the most probable token.
+    #[serde(default)]
+    temperature: Option<f32>,
+    #[serde(default)]
+    top_p: Option<f32>,
+    #[serde(default)]
+    frequency_penalty: Option<f32>,
+    #[serde(default)]
+    presence_penalty: Option<f32>,
+    /// From token ids to what is added to their logits, -100 to 100.
+    #[serde(default)]
+    logit_bias: Option<BTreeMap<String, f64>>,
+    #[serde(default)]
+    logprobs: Option<bool>,
+    #[serde(default)]
+    top_logprobs: Option<i64>,
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    seed: Option<Seed>,
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    safety_identifier: Option<String>,
+    #[serde(default)]
+    prompt_cache_key: Option<String>,
+    /// Given back in the response.
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    service_tier: Option<String>,
+    #[serde(default)]
+    store: Option<bool>,
+    /// Given to the template, which may know what to do with it.
+    #[serde(default)]
+    reasoning_effort: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    response_format: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    tools: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    tool_choice: Option<Value>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "without tools there is nothing to be parallel")]
+    parallel_tool_calls: Option<bool>,
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    functions: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    function_call: Option<Value>,
+    #[serde(default)]
+    modalities: Option<Vec<String>>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    audio: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    prediction: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    web_search_options: Option<Value>,
+    #[serde(default)]
+    verbosity: Option<String>,
+
+    /// From here on additions to the original API. Choose among the K most probable tokens; 0 or -1 for all.
+    #[serde(default)]
+    top_k: Option<i64>,
+    #[serde(default)]
+    min_p: Option<f32>,
+    #[serde(default)]
+    typical_p: Option<f32>,
+    #[serde(default, alias = "repetition_penalty")]
+    repeat_penalty: Option<f32>,
+    /// How many of the last tokens `repeat_penalty` looks at; -1 for all.
+    #[serde(default)]
+    repeat_last_n: Option<i64>,
+    #[serde(default)]
+    min_tokens: Option<i64>,
+    #[serde(default)]
+    ignore_eos: Option<bool>,
+    #[serde(default)]
+    stop_token_ids: Option<Vec<i64>>,
+    #[serde(default)]
+    skip_special_tokens: Option<bool>,
+    /// Lower comes first.
+    #[serde(default)]
+    priority: Option<i64>,
+    /// The request is of no use after so many milliseconds.
+    #[serde(default)]
+    deadline_ms: Option<i64>,
+    /// More variables for the template.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    chat_template_kwargs: Option<Map<String, Value>>,
+    /// Whether the model answers (the usual case) or continues the last message.
+    #[serde(default)]
+    add_generation_prompt: Option<bool>,
+    #[serde(default)]
+    debug: Option<Debug>,
+}
+
+/// A chat, ready to run.
+pub(crate) struct Lowered {
+    pub(crate) job: Job,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+    pub(crate) metadata: Option<BTreeMap<String, String>>,
+    pub(crate) origin: Origin,
+}
+
+impl ChatRequest {
+    pub(crate) async fn lower(self, app: &App, caller: Caller) -> Result<Lowered, ApiError> {
+        self.refuse()?;
+        let model = app.model(self.model.as_deref()).await?;
+        let stream = self.stream.unwrap_or(false);
+        let include_usage = include_usage(stream, self.stream_options.as_ref())?;
+        let logprobs = self.logprobs()?;
+        let extra = self.template_variables()?;
+        let parameters = self.parameters();
+        let answer = self.add_generation_prompt.unwrap_or(true);
+        let has_system = model.defaults.system.is_some();
+        let given = self.messages.len();
+        let messages = messages::lower(self.messages, &model)?;
+        let rendered = {
+            let (model, messages) = (Arc::clone(&model), messages.clone());
+            // A template is a program from a stranger and may take its time.
+            tokio::task::spawn_blocking(move || {
+                let text = model.render(&messages, &extra, answer)?;
+                let tokens = model.tokenize(&text);
+                Ok::<_, ApiError>((text, tokens))
+            })
+            .await
+            .map_err(|_| ApiError::internal("the chat template could not be rendered"))??
+        };
+        let (text, tokens) = rendered;
+        let first_is_ours = has_system && messages.len() > given;
+        let origin = Origin::Messages { messages, text, first_is_ours };
+        let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
+        job.logprobs = logprobs;
+        Ok(Lowered { job, stream, include_usage, metadata: self.metadata, origin })
+    }
+
+    /// Fields that this server knows and can't honour.
+    fn refuse(&self) -> Result<(), ApiError> {
+        let is_set = |value: &Option<Value>| value.as_ref().is_some_and(|value| !value.is_null());
+        let is_empty_list =
+            |value: &Option<Value>| value.as_ref().and_then(Value::as_array).is_some_and(Vec::is_empty);
+        if (is_set(&self.tools) && !is_empty_list(&self.tools)) || is_set(&self.functions) {
+            let param = if is_set(&self.tools) { "tools" } else { "functions" };
+            return Err(ApiError::unsupported(
+                param,
+                format!("{param} is not supported by this version of the server"),
+            ));
+        }
+        let no_call =
+            |value: &Option<Value>| value.as_ref().is_none_or(|v| v.is_null() || v == "none" || v == "auto");
+        if !no_call(&self.tool_choice) || !no_call(&self.function_call) {
+            let param = if no_call(&self.tool_choice) { "function_call" } else { "tool_choice" };
+            return Err(ApiError::field(param, format!("{param} asks for a tool, but the request has none")));
+        }
+        if let Some(format) = self.response_format.as_ref().filter(|format| !format.is_null())
+            && format.get("type").and_then(Value::as_str) != Some("text")
+        {
+            let message = "response_format other than {\"type\": \"text\"} is not supported by this version of the server";
+            return Err(ApiError::unsupported("response_format", message));
+        }
+        if self.modalities.as_ref().is_some_and(|list| list.iter().any(|modality| modality != "text")) {
+            return Err(ApiError::unsupported(
+                "modalities",
+                "modalities: this server answers with text only",
+            ));
+        }
+        for (param, value) in [
+            ("audio", &self.audio),
+            ("prediction", &self.prediction),
+            ("web_search_options", &self.web_search_options),
+        ] {
+            if is_set(value) {
+                return Err(ApiError::unsupported(param, format!("{param} is not supported: leave it out")));
+            }
+        }
+        if self.store == Some(true) {
+            return Err(ApiError::unsupported(
+                "store",
+                "store: this server keeps no answers: leave it out or set it to false",
+            ));
+        }
+        if self.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium") {
+            return Err(ApiError::unsupported(
+                "verbosity",
+                "verbosity is not supported: say it in the messages",
+            ));
+        }
+        if self.service_tier.as_deref().is_some_and(|tier| tier != "auto" && tier != "default") {
+            return Err(ApiError::unsupported("service_tier", "service_tier must be auto or default"));
+        }
+        Ok(())
+    }
+
+    fn logprobs(&self) -> Result<Option<usize>, ApiError> {
+        let top = whole("top_logprobs", self.top_logprobs, 0, TOP_LOGPROBS_MAX)?;
+        match (self.logprobs.unwrap_or(false), top) {
+            (false, Some(_)) => {
+                Err(ApiError::field("top_logprobs", "top_logprobs needs logprobs: set it to true"))
+            }
+            (false, None) => Ok(None),
+            (true, top) => Ok(Some(top.unwrap_or(0) as usize)),
+        }
+    }
+
+    /// What the template is given beside the messages.
+    fn template_variables(&self) -> Result<Map<String, Value>, ApiError> {
+        const FIELD: &str = "chat_template_kwargs";
+        let mut variables = self.chat_template_kwargs.clone().unwrap_or_default();
+        if let Some(name) = RESERVED.into_iter().find(|name| variables.contains_key(*name)) {
+            return Err(ApiError::field(
+                FIELD,
+                format!("{FIELD} must not set {name}, which is the server's"),
+            ));
+        }
+        let bytes = serde_json::to_string(&variables).map_or(usize::MAX, |text| text.len());
+        if bytes > TEMPLATE_KWARGS_BYTES_MAX {
+            return Err(ApiError::field(
+                FIELD,
+                format!("{FIELD} is larger than {TEMPLATE_KWARGS_BYTES_MAX} bytes"),
+            ));
+        }
+        if let Some(effort) = &self.reasoning_effort {
+            if !["none", "minimal", "low", "medium", "high", "xhigh", "max"].contains(&effort.as_str()) {
+                let message = "reasoning_effort must be none, minimal, low, medium, high, xhigh or max";
+                return Err(ApiError::field("reasoning_effort", message));
+            }
+            variables.entry("reasoning_effort").or_insert_with(|| effort.as_str().into());
+        }
+        Ok(variables)
+    }
+
+    fn parameters(&self) -> Parameters {
+        let max_tokens = self
+            .max_completion_tokens
+            .map(|value| (value, "max_completion_tokens"))
+            .or(self.max_tokens.map(|value| (value, "max_tokens")));
+        Parameters {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            typical_p: self.typical_p,
+            repeat_penalty: self.repeat_penalty,
+            repeat_window: self.repeat_last_n,
+            frequency_penalty: self.frequency_penalty,
+            presence_penalty: self.presence_penalty,
+            logit_bias: self.logit_bias.clone().unwrap_or_default(),
+            seed: self.seed,
+            max_tokens,
+            may_be_empty: false,
+            min_tokens: self.min_tokens,
+            stop_field: "stop",
+            stop: self.stop.clone().unwrap_or_default().0,
+            stop_token_ids: self.stop_token_ids.clone().unwrap_or_default(),
+            ignore_eos: self.ignore_eos.unwrap_or(false),
+            n: self.n,
+            priority: self.priority,
+            deadline_ms: self.deadline_ms,
+            show_specials: !self.skip_special_tokens.unwrap_or(true),
+            debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
+        }
+    }
+}

@@ -29,6 +29,9 @@ pub struct Limits {
     pub logprobs_max: usize,
     /// Stop tokens of a request.
     pub stop_tokens_max: usize,
+    /// Whether pages are kept for requests that begin alike, as long as their memory is not needed, and shared among
+    /// those that run together. No answer depends on it.
+    pub prefix_cache: bool,
 }
 
 impl Default for Limits {
@@ -42,6 +45,7 @@ impl Default for Limits {
             prompt_logits_bytes: 64 << 20,
             logprobs_max: 100,
             stop_tokens_max: 256,
+            prefix_cache: true,
         }
     }
 }

@@ -15,6 +15,7 @@ const LIMITS: Limits = Limits {
     prompt_logits_bytes: 1 << 20,
     logprobs_max: 5,
     stop_tokens_max: 2,
+    prefix_cache: true,
 };
 
 fn sampled(change: impl FnOnce(&mut Sampling)) -> Request {

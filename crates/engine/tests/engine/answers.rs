@@ -126,7 +126,8 @@ fn the_end_of_the_context_is_a_length() {
 #[test]
 fn without_tokens_to_generate_the_prompt_is_evaluated() {
     for batch_tokens in [7, 512] {
-        let handle = start(Limits { context_tokens: 64, batch_tokens, ..Limits::default() });
+        let limits = Limits { context_tokens: 64, batch_tokens, prefix_cache: false, ..Limits::default() };
+        let handle = start(limits);
         for prompt_logprobs in [Some(0), None] {
             let request = Request { prompt_logprobs, ..request(prompt(9, 64), 0) };
             let got = collect(handle.submit(request.clone()).unwrap());

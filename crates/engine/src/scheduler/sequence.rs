@@ -201,6 +201,7 @@ impl Sequence {
         let first_step = first_step.unwrap_or(now);
         let first_token_or_end = first_token.unwrap_or(now);
         Finished {
+            stop_token: self.tokens.last().copied().filter(|_| reason == FinishReason::Stop),
             reason,
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens(),

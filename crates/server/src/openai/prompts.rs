@@ -101,7 +101,7 @@ impl PartialSchema for Prompts {
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
             .minimum(Some(0))
             .build();
-        let list = |items: ArrayItems| ArrayBuilder::new().items(items).min_items(Some(1)).build();
+        let list = |items: ArrayItems| ArrayBuilder::new().items(items).min_items(Some(1));
         OneOfBuilder::new()
             .item(text().min_length(Some(1)))
             .item(list(text().build().into()))

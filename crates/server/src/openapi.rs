@@ -108,7 +108,7 @@ fn complete(operation: &mut Operation, route: &Route) {
             ResponseBuilder::new().description(description).content("application/json", content);
         if ["429", "503"].contains(&status) {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
-            let header = HeaderBuilder::new().schema(seconds).description(Some("Seconds.")).build();
+            let header = HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds.")).build();
             response = response.header("Retry-After", header);
         }
         operation.responses.responses.insert(status.to_owned(), response.build().into());

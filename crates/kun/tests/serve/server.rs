@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -37,12 +37,17 @@ impl Server {
         Server::with_models(scratch, &[model.to_str().expect("UTF-8")], flags)
     }
 
-    /// Serves these models. The address is read from the line that says it.
+    /// Serves these models.
     pub(crate) fn with_models(scratch: Scratch, models: &[&str], flags: &[&str]) -> Server {
-        let log = scratch.path("server.log");
         let mut command = scratch.command([&["serve"], models, &["--port", "0"], flags].concat());
-        let file = File::create(&log).expect("the target folder can be written");
-        command.stdout(Stdio::null()).stderr(file);
+        command.stdout(Stdio::null());
+        Server::spawn(scratch, command)
+    }
+
+    /// Runs a command that serves something. The address is read from the line that says it.
+    pub(crate) fn spawn(scratch: Scratch, mut command: Command) -> Server {
+        let log = scratch.path("server.log");
+        command.stderr(File::create(&log).expect("the target folder can be written"));
         let child = command.spawn().expect("the binary starts");
         let mut server = Server { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), scratch };
         let started = Instant::now();

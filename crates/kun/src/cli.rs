@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::load::LoadArgs;
 use crate::parameters;
 
 /// Runs language models on this machine's CPU.
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Perplexity(PerplexityArgs),
     /// Measure this machine, and how near to its limits a model runs
     Bench(BenchArgs),
+    /// Measure a server under load: this one or any other that speaks as OpenAI's does
+    Load(LoadArgs),
 }
 
 #[derive(Debug, Args)]

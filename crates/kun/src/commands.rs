@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 mod detokenize;
 mod inspect;
+pub(crate) mod load;
 mod models;
 mod perplexity;
 mod pull;
@@ -31,5 +32,6 @@ pub(crate) fn dispatch(command: Command, environment: &Environment, interrupts: 
         Command::Template(args) => template::run(&args, environment),
         Command::Perplexity(args) => perplexity::run(&args, environment),
         Command::Bench(args) => bench::run(&args, environment),
+        Command::Load(args) => load::run(&args, environment, interrupts),
     }
 }

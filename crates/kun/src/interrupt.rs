@@ -1,5 +1,5 @@
-//! Ctrl-C. Outside of a chat it ends the process at once, whatever the other threads are doing; in a chat
-//! it stops the answer, and a second one within a second ends the process.
+//! Ctrl-C. It ends the process at once, whatever the other threads are doing; but in a chat it stops the answer,
+//! and while a load is measured the measuring, and there a second one within a second ends the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Kind, Outcome};
 
-/// A second Ctrl-C this soon after the first ends a chat.
+/// A second Ctrl-C this soon after the first ends the process in any case.
 const SECOND_WITHIN: Duration = Duration::from_secs(1);
 
 /// The process's one handler of Ctrl-C.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupts {
-    /// In a chat: stop the answer instead of the process.
+    /// Stop the answer or the measuring instead of the process.
     only_stop: Arc<AtomicBool>,
     /// Ctrl-C was pressed since `clear`.
     pressed: Arc<AtomicBool>,
@@ -43,7 +43,7 @@ impl Interrupts {
         Ok(interrupts)
     }
 
-    /// From now on Ctrl-C only sets a mark (a chat).
+    /// From now on Ctrl-C only sets a mark (a chat, a load).
     pub(crate) fn only_mark(&self) {
         self.only_stop.store(true, Ordering::SeqCst);
     }

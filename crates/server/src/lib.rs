@@ -11,14 +11,18 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod anthropic;
 mod body;
 mod cache_doctor;
 pub mod config;
 mod connection;
+mod conversation;
+mod date;
 mod embedding;
 mod error;
 mod job;
 pub mod model;
+mod ollama;
 mod openai;
 mod router;
 mod running;

@@ -64,6 +64,8 @@ pub struct Details {
     pub template_source: Option<String>,
     /// When the file was written, in seconds since 1970.
     pub modified_unix_seconds: u64,
+    /// The file's metadata; null in the place of lists.
+    pub metadata: Map<String, Value>,
 }
 
 impl fmt::Debug for ServedModel {

@@ -1,0 +1,137 @@
+//! `POST /api/embed`, and `POST /api/embeddings`, which came before it.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::answer::nanoseconds;
+use super::options::Options;
+use super::{KeepAlive, find};
+use crate::body::Json;
+use crate::embedding::{embed, shorten};
+use crate::error::ApiError;
+use crate::job::Caller;
+use crate::openai::{OneOrManyTexts, Texts};
+use crate::state::App;
+
+/// A request to `/api/embed`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct EmbedRequest {
+    /// The first model that is served, if none is named.
+    #[serde(default)]
+    model: Option<String>,
+    /// Nothing only loads the model.
+    #[schema(value_type = OneOrManyTexts)]
+    input: Texts,
+    /// Cut what is too long for the context, which is the usual case; else it is an error.
+    #[serde(default)]
+    truncate: Option<bool>,
+    /// The first so many numbers of each vector, brought to length 1 again.
+    #[serde(default)]
+    dimensions: Option<i64>,
+    #[serde(default)]
+    options: Option<Options>,
+    /// Taken; the server decides by itself.
+    #[serde(default)]
+    #[allow(dead_code, reason = "it is checked to be a time")]
+    keep_alive: Option<KeepAlive>,
+}
+
+/// The vectors of texts.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EmbedAnswer {
+    model: String,
+    embeddings: Vec<Vec<f32>>,
+    total_duration: u64,
+    load_duration: u64,
+    prompt_eval_count: usize,
+}
+
+/// A request to `/api/embeddings`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct EmbeddingsRequest {
+    /// The first model that is served, if none is named.
+    #[serde(default)]
+    model: Option<String>,
+    /// None only loads the model.
+    #[serde(default)]
+    prompt: Option<String>,
+    #[serde(default)]
+    options: Option<Options>,
+    /// Taken; the server decides by itself.
+    #[serde(default)]
+    #[allow(dead_code, reason = "it is checked to be a time")]
+    keep_alive: Option<KeepAlive>,
+}
+
+/// The vector of a text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EmbeddingsAnswer {
+    embedding: Vec<f32>,
+}
+
+/// Makes vectors of texts.
+#[utoipa::path(
+    post,
+    path = "/api/embed",
+    tag = "ollama",
+    request_body = EmbedRequest,
+    responses((status = 200, body = EmbedAnswer))
+)]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<EmbedRequest>,
+) -> Result<axum::Json<EmbedAnswer>, ApiError> {
+    let (model, clock) = find(&app, request.model.as_deref()).await?;
+    request.options.unwrap_or_default().refuse(&model)?;
+    let mut answer = EmbedAnswer {
+        model: model.name.clone(),
+        embeddings: Vec::new(),
+        total_duration: 0,
+        load_duration: nanoseconds(clock.load),
+        prompt_eval_count: 0,
+    };
+    let texts = request.input.0;
+    if !texts.iter().all(String::is_empty) {
+        let mut inputs: Vec<_> = texts.iter().map(|text| model.tokenize(text)).collect();
+        if request.truncate.unwrap_or(true) {
+            inputs.iter_mut().for_each(|tokens| tokens.truncate(model.context_tokens()));
+        }
+        let embedded = embed(&model, inputs, "input", caller).await?;
+        answer.embeddings = embedded.vectors;
+        answer.prompt_eval_count = embedded.prompt_tokens;
+    }
+    if let Some(dimensions) = request.dimensions {
+        shorten(&mut answer.embeddings, dimensions, &model)?;
+    }
+    answer.total_duration = nanoseconds(clock.started.elapsed());
+    Ok(axum::Json(answer))
+}
+
+/// Makes a vector of a text.
+#[utoipa::path(
+    post,
+    path = "/api/embeddings",
+    tag = "ollama",
+    request_body = EmbeddingsRequest,
+    responses((status = 200, body = EmbeddingsAnswer))
+)]
+pub(crate) async fn create_one(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Json(request): Json<EmbeddingsRequest>,
+) -> Result<axum::Json<EmbeddingsAnswer>, ApiError> {
+    let (model, _) = find(&app, request.model.as_deref()).await?;
+    request.options.unwrap_or_default().refuse(&model)?;
+    let mut vectors = Vec::new();
+    if let Some(prompt) = request.prompt.filter(|prompt| !prompt.is_empty()) {
+        let mut tokens = model.tokenize(&prompt);
+        tokens.truncate(model.context_tokens());
+        vectors = embed(&model, vec![tokens], "prompt", caller).await?.vectors;
+    }
+    Ok(axum::Json(EmbeddingsAnswer { embedding: vectors.pop().unwrap_or_default() }))
+}

@@ -24,6 +24,7 @@ mod job;
 pub mod model;
 mod ollama;
 mod openai;
+mod openapi;
 mod router;
 mod running;
 mod state;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Instant;
 
-use super::answer::advance;
+use super::answer::{Rows, advance};
 use super::{Counters, Message};
 use crate::batch::Batch;
 use crate::kv::KvCache;
 use crate::limits::Limits;
-use crate::model::Model;
+use crate::model::{Model, Outputs, Shape};
 use crate::request::{Chunk, FinishReason};
 use crate::sampler::Sampler;
 use crate::scheduler::{Scheduler, Sequence};
@@ -24,7 +24,7 @@ pub(super) struct Engine {
     kv: KvCache,
     sampler: Sampler,
     pub(super) batch: Batch,
-    logits: Vec<f32>, // [batch.logit_rows(), vocabulary]
+    outputs: Outputs,
     /// Sequences whose last chunk is sent once the counters show that they have ended.
     ended: Vec<Sequence>,
     limits: Limits,
@@ -39,7 +39,7 @@ impl Engine {
             kv: KvCache::new(shape, limits.kv_pages),
             sampler: Sampler::new(),
             batch: Batch::with_room_for(&limits),
-            logits: Vec::new(),
+            outputs: Outputs::default(),
             ended: Vec::with_capacity(limits.sequences_max),
             model,
             limits,
@@ -106,24 +106,27 @@ impl Engine {
 
     /// The forward pass, or what it panicked with.
     fn forward(&mut self) -> Result<(), String> {
-        let Engine { model, kv, batch, logits, .. } = self;
+        let Engine { model, kv, batch, outputs, .. } = self;
         // Whatever a panic leaves half done in the cache is thrown away by `recover`.
         let pass = catch_unwind(AssertUnwindSafe(|| {
-            model.forward(batch, kv, logits);
-            let wanted = batch.logit_rows() * model.shape().vocabulary;
-            assert_eq!(logits.len(), wanted, "a forward pass gives the logits that were asked for");
+            model.forward(batch, kv, outputs);
+            let shape = model.shape();
+            let wanted = [batch.logit_rows() * shape.vocabulary, batch.hidden_rows() * shape.embedding];
+            let given = [outputs.logits.len(), outputs.hidden.len()];
+            assert_eq!(given, wanted, "a forward pass gives the rows that were asked for");
         }));
         pass.map_err(|payload| format!("the forward pass failed: {}", panic_message(&*payload)))
     }
 
     /// Takes the results of the step over into its sequences and sends what is new.
     fn commit(&mut self, now: Instant) {
-        let Engine { scheduler, batch, logits, sampler, limits, counters, model, .. } = self;
-        let vocabulary = model.shape().vocabulary;
-        let mut logits = &mut logits[..];
+        let Engine { scheduler, batch, outputs, sampler, limits, counters, model, .. } = self;
+        let Shape { vocabulary, embedding, .. } = *model.shape();
+        let (mut logits, mut hidden) = (&mut outputs.logits[..], &outputs.hidden[..]);
         for (span, &index) in batch.spans.iter().zip(&scheduler.scheduled) {
-            let rows;
-            (rows, logits) = logits.split_at_mut(span.logit_rows() * vocabulary);
+            let mut rows = Rows { logits: &mut [], hidden: &[] };
+            (rows.logits, logits) = logits.split_at_mut(span.logit_rows() * vocabulary);
+            (rows.hidden, hidden) = hidden.split_at(span.hidden_rows() * embedding);
             let sequence = &mut scheduler.running[index];
             // A bug that one request brings out in the sampler must not end the others.
             let advanced = catch_unwind(AssertUnwindSafe(|| {

@@ -8,7 +8,8 @@ use std::time::Instant;
 use crate::batch::{LogitsWanted, PAGE_TOKENS, PageId};
 use crate::engine::{QueuePlace, Sink};
 use crate::pages::Pages;
-use crate::request::{CacheReport, Chunk, FinishReason, Finished, Request, TokenId, TokenLogprobs};
+use crate::pooling::Pool;
+use crate::request::{CacheReport, Chunk, FinishReason, Finished, Pooling, Request, TokenId, TokenLogprobs};
 
 /// A request and how far it has come.
 #[derive(Debug)]
@@ -23,8 +24,14 @@ pub(crate) struct Sequence {
     pub(crate) computed: usize,
     /// The pages, first token first. None while the sequence waits, enough for all of `tokens` in every step.
     pub(crate) pages: Vec<PageId>,
-    /// The log-probabilities of `tokens[1..]` known so far, as far as they were asked for.
+    /// The log-probabilities of the prompt's tokens but the first, as far as they were asked for and are known,
+    /// until the first chunk takes them along.
     pub(crate) prompt_logprobs: Vec<TokenLogprobs>,
+    /// Of how many of the prompt's tokens the logits were looked at for these. After a preemption that is more than
+    /// are computed.
+    pub(crate) logprobs_noted: usize,
+    /// The prompt's vector as far as it was asked for and is known.
+    pub(crate) pool: Pool,
     /// Where the answer goes.
     pub(crate) sink: Sink,
     /// Given back when the sequence is admitted for the first time, or never will be.
@@ -54,6 +61,8 @@ impl Sequence {
             computed: 0,
             pages: Vec::new(),
             prompt_logprobs: Vec::new(),
+            logprobs_noted: 0,
+            pool: Pool::default(),
             sink,
             queue_place: Some(queue_place),
             clock: Clock { submitted: Instant::now(), first_step: None, first_token: None },
@@ -106,20 +115,35 @@ impl Sequence {
         self.computed = 0;
     }
 
-    /// Whether rows of logits are still wanted for prompt tokens that are not computed.
-    pub(crate) fn wants_prompt_rows(&self) -> bool {
-        self.request.prompt_logprobs.is_some() && self.prompt_logprobs.len() + 1 < self.prompt_tokens
+    /// The first prompt token whose own logits or hidden state are wanted and not known yet. All from there on must
+    /// be computed, even if their keys and values are there already.
+    pub(crate) fn first_row_wanted(&self) -> Option<usize> {
+        let (known, rows) = match self.request.embedding {
+            Some(Pooling::Mean) => (self.pool.tokens(), self.prompt_tokens),
+            // The last prompt token's logits are those of the answer's first token.
+            None if self.request.prompt_logprobs.is_some() => (self.logprobs_noted, self.prompt_tokens - 1),
+            Some(Pooling::Last) | None => return None,
+        };
+        (known < rows).then_some(known)
     }
 
-    /// Which logits the next `len` tokens must give.
+    /// Whether rows of logits are still wanted for prompt tokens that are not computed.
+    pub(crate) fn wants_prompt_rows(&self) -> bool {
+        self.request.prompt_logprobs.is_some() && self.first_row_wanted().is_some()
+    }
+
+    /// Which logits or hidden states the next `len` tokens must give.
     pub(crate) fn logits_wanted(&self, len: usize) -> LogitsWanted {
         let end = self.computed + len;
-        if self.wants_prompt_rows() && end > self.prompt_logprobs.len() {
-            LogitsWanted::All
-        } else if end == self.tokens.len() && self.request.max_tokens > 0 {
-            LogitsWanted::Last
-        } else {
-            LogitsWanted::None
+        let all = self.first_row_wanted().is_some_and(|first| end > first);
+        let last = end == self.tokens.len();
+        match self.request.embedding {
+            Some(_) if all => LogitsWanted::HiddenAll,
+            Some(Pooling::Last) if last => LogitsWanted::HiddenLast,
+            Some(_) => LogitsWanted::None,
+            None if all => LogitsWanted::All,
+            None if last && self.request.max_tokens > 0 => LogitsWanted::Last,
+            None => LogitsWanted::None,
         }
     }
 

@@ -8,6 +8,7 @@ pub(crate) mod chat;
 pub(crate) mod embed;
 pub(crate) mod generate;
 pub(crate) mod models;
+pub(crate) mod not_done;
 mod options;
 
 use std::sync::Arc;
@@ -74,7 +75,8 @@ fn think(think: Option<&Value>) -> Result<Map<String, Value>, ApiError> {
         // The name by which templates know it.
         Some(Value::Bool(false)) => Ok(Map::from_iter([("enable_thinking".to_owned(), false.into())])),
         Some(_) => {
-            let message = "think is not supported by this version of the server: leave it out or set it to false";
+            let message =
+                "think is not supported by this version of the server: leave it out or set it to false";
             Err(ApiError::unsupported("think", message))
         }
     }
@@ -113,7 +115,9 @@ fn logprobs(wanted: Option<bool>, top: Option<i64>) -> Result<Option<usize>, Api
     let top = whole("top_logprobs", top, 0, TOP_LOGPROBS_MAX)?.unwrap_or(0) as usize;
     match wanted.unwrap_or(false) {
         true => Ok(Some(top)),
-        false if top > 0 => Err(ApiError::field("top_logprobs", "top_logprobs needs logprobs: set it to true")),
+        false if top > 0 => {
+            Err(ApiError::field("top_logprobs", "top_logprobs needs logprobs: set it to true"))
+        }
         false => Ok(None),
     }
 }
@@ -121,6 +125,7 @@ fn logprobs(wanted: Option<bool>, top: Option<i64>) -> Result<Option<usize>, Api
 /// How long a model stays loaded. The server decides that by itself, so any will do.
 #[derive(Debug, Clone, Deserialize, utoipa::ToSchema)]
 #[serde(untagged)]
+#[schema(as = OllamaKeepAlive)]
 enum KeepAlive {
     Seconds(f64),
     Duration(String),
@@ -139,7 +144,8 @@ impl KeepAlive {
 /// A request without a prompt only sees to it that the model is loaded; to unload one is not for clients to ask.
 fn check_load(keep_alive: Option<&KeepAlive>) -> Result<(), ApiError> {
     if keep_alive.is_some_and(KeepAlive::is_zero) {
-        let message = "keep_alive is 0, but models are unloaded by the server alone, when it needs the memory";
+        let message =
+            "keep_alive is 0, but models are unloaded by the server alone, when it needs the memory";
         return Err(ApiError::unsupported("keep_alive", message));
     }
     Ok(())

@@ -15,7 +15,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 
+use crate::anthropic::messages;
 use crate::error::Dialect;
+use crate::ollama;
 use crate::openai::{chat, completions, models};
 use crate::router::{Access, Route, routes};
 
@@ -23,7 +25,28 @@ use crate::router::{Access, Route, routes};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Kun", description = "Large language models on CPUs, behind the APIs that clients know."),
-    paths(chat::complete, completions::complete, models::list, models::show, show,),
+    paths(
+        chat::complete,
+        completions::complete,
+        models::list,
+        models::show,
+        messages::create,
+        messages::count_tokens,
+        ollama::chat::complete,
+        ollama::generate::complete,
+        ollama::embed::create,
+        ollama::embed::create_one,
+        ollama::models::tags,
+        ollama::models::ps,
+        ollama::models::show,
+        ollama::models::version,
+        ollama::not_done::pull,
+        ollama::not_done::push,
+        ollama::not_done::create,
+        ollama::not_done::copy,
+        ollama::not_done::remove,
+        show,
+    ),
     components(schemas(OpenAiError, AnthropicError, OllamaError))
 )]
 struct Handlers;
@@ -76,7 +99,7 @@ fn complete(operation: &mut Operation, route: &Route) {
         }
         Access::Open => operation.security = Some(Vec::new()),
     }
-    let schema = match Dialect::of(route.path) {
+    let schema = match Dialect::of(route.path, false) {
         Dialect::OpenAi => "OpenAiError",
         Dialect::Anthropic => "AnthropicError",
         Dialect::Ollama => "OllamaError",

@@ -12,6 +12,7 @@ use crate::stream::{Frames, Render};
 
 /// An answer.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AnthropicAnswer)]
 pub(crate) struct MessageAnswer {
     id: String,
     #[serde(rename = "type")]
@@ -30,13 +31,15 @@ pub(crate) struct MessageAnswer {
 /// A part of an answer.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum ContentBlock {
+#[schema(as = AnthropicContentBlock)]
+pub(crate) enum ContentBlock {
     Text { text: String },
 }
 
 /// Tokens that a request took.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-struct Usage {
+#[schema(as = AnthropicUsage)]
+pub(crate) struct Usage {
     /// Of the prompt, without those that came from the cache.
     input_tokens: usize,
     /// Always 0: what the cache keeps costs nothing.
@@ -48,6 +51,7 @@ struct Usage {
 /// What happens in a stream.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = AnthropicEvent)]
 pub(crate) enum StreamEvent {
     MessageStart {
         message: MessageAnswer,
@@ -76,12 +80,14 @@ pub(crate) enum StreamEvent {
 /// What is added to a part.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = AnthropicBlockDelta)]
 pub(crate) enum BlockDelta {
     TextDelta { text: String },
 }
 
 /// How the answer ended.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AnthropicMessageDelta)]
 pub(crate) struct MessageDelta {
     stop_reason: &'static str,
     stop_sequence: Option<String>,

@@ -1,7 +1,8 @@
 //! The messages of a conversation in blocks, checked and made into what templates know.
 //!
-//! Turns of one role that follow each other become one, and so do the texts of a turn, each on a line of its own. The
-//! results of tools, which are blocks of the user's here, become messages of their own before the rest of the turn.
+//! The texts of a message are put together as they are. Messages of one role that follow each other become one turn, each
+//! on a line of its own. The results of tools, which are blocks of the user's here, become messages of their own before the
+//! rest of the turn.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -16,6 +17,7 @@ const BILLING_HEADER: &str = "x-anthropic-billing-header:";
 
 /// A message as clients send it.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicMessage)]
 pub(crate) struct Message {
     /// user, assistant or system.
     role: String,
@@ -36,9 +38,9 @@ pub(crate) fn lower(system: Option<Value>, messages: Vec<Message>) -> Result<Vec
         if let Some(first) = texts.first_mut() {
             *first = without_billing_header(first).to_owned();
         }
-        texts.retain(|text| !text.is_empty());
-        if !texts.is_empty() {
-            turns.push(Turn { texts, ..Turn::of("system") });
+        let text = texts.concat();
+        if !text.is_empty() {
+            turns.push(Turn { text, ..Turn::of("system") });
         }
     }
     for (index, message) in messages.into_iter().enumerate() {
@@ -56,8 +58,8 @@ pub(crate) fn lower(system: Option<Value>, messages: Vec<Message>) -> Result<Vec
 #[derive(Debug)]
 struct Turn {
     role: &'static str,
-    texts: Vec<String>,
-    reasoning: Vec<String>,
+    text: String,
+    reasoning: String,
     calls: Vec<Value>,
     /// Whose result this is, and whether it is an error.
     result: Option<(String, bool)>,
@@ -72,19 +74,18 @@ impl Message {
             "system" => "system",
             other => {
                 let shown: String = other.chars().take(40).collect();
-                let message =
-                    format!("{} is {shown:?}; it must be user, assistant or system", field("role"));
+                let message = format!("{} is {shown:?}; it must be user, assistant or system", field("role"));
                 return Err(ApiError::field(field("role"), message));
             }
         };
         let field = field("content");
         if role == "system" {
-            return Ok(vec![Turn { texts: texts(&self.content, &field)?, ..Turn::of(role) }]);
+            return Ok(vec![Turn { text: texts(&self.content, &field)?.concat(), ..Turn::of(role) }]);
         }
         let mut turn = Turn::of(role);
         let mut turns = Vec::new();
         match self.content {
-            Value::String(text) => turn.texts.push(text),
+            Value::String(text) => turn.text = text,
             Value::Array(blocks) if !blocks.is_empty() || role == "assistant" => {
                 for (index, block) in blocks.iter().enumerate() {
                     turns.extend(turn.take(block, &format!("{field}[{index}]"))?);
@@ -96,7 +97,7 @@ impl Message {
             _ => return Err(no_content(&field)),
         }
         // After the results of tools there need not be more.
-        if turns.is_empty() || !turn.texts.is_empty() {
+        if turns.is_empty() || !turn.text.is_empty() {
             turns.push(turn);
         }
         Ok(turns)
@@ -105,15 +106,15 @@ impl Message {
 
 impl Turn {
     fn of(role: &'static str) -> Self {
-        Turn { role, texts: Vec::new(), reasoning: Vec::new(), calls: Vec::new(), result: None }
+        Turn { role, text: String::new(), reasoning: String::new(), calls: Vec::new(), result: None }
     }
 
     /// Takes a block over, or gives the turn that it makes by itself.
     fn take(&mut self, block: &Value, place: &str) -> Result<Option<Turn>, ApiError> {
         let kind = block.get("type").and_then(Value::as_str).unwrap_or_default();
         match (self.role, kind) {
-            (_, "text") => self.texts.push(string(block, "text", place)?),
-            ("assistant", "thinking") => self.reasoning.push(string(block, "thinking", place)?),
+            (_, "text") => self.text.push_str(&string(block, "text", place)?),
+            ("assistant", "thinking") => add_line(&mut self.reasoning, string(block, "thinking", place)?),
             // Only whoever wrote it can read it.
             ("assistant", "redacted_thinking") => {}
             ("assistant", "tool_use") => {
@@ -131,7 +132,7 @@ impl Turn {
                 let texts = content.map_or_else(|| Ok(Vec::new()), |c| texts(c, &format!("{place}.content")));
                 let is_error = block.get("is_error").and_then(Value::as_bool).unwrap_or(false);
                 let result = Some((string(block, "tool_use_id", place)?, is_error));
-                return Ok(Some(Turn { texts: texts?, result, ..Turn::of("tool") }));
+                return Ok(Some(Turn { text: texts?.concat(), result, ..Turn::of("tool") }));
             }
             (_, kind) => return Err(no_block(kind, self.role, place)),
         }
@@ -139,23 +140,20 @@ impl Turn {
     }
 
     fn extend(&mut self, turn: Turn) {
-        self.texts.extend(turn.texts);
-        self.reasoning.extend(turn.reasoning);
+        add_line(&mut self.text, turn.text);
+        add_line(&mut self.reasoning, turn.reasoning);
         self.calls.extend(turn.calls);
     }
 
     /// As a template takes it.
-    fn lowered(mut self) -> Value {
+    fn lowered(self) -> Value {
         let mut message = Map::new();
         message.insert("role".to_owned(), self.role.into());
-        if self.texts.len() > 1 {
-            self.texts.retain(|text| !text.is_empty());
-        }
-        let text = self.texts.join("\n");
-        let content = if text.is_empty() && !self.calls.is_empty() { Value::Null } else { text.into() };
+        let no_text = self.text.is_empty() && !self.calls.is_empty();
+        let content = if no_text { Value::Null } else { self.text.into() };
         message.insert("content".to_owned(), content);
         if !self.reasoning.is_empty() {
-            message.insert("reasoning_content".to_owned(), self.reasoning.join("\n").into());
+            message.insert("reasoning_content".to_owned(), self.reasoning.into());
         }
         if !self.calls.is_empty() {
             message.insert("tool_calls".to_owned(), self.calls.into());
@@ -168,6 +166,14 @@ impl Turn {
         }
         Value::Object(message)
     }
+}
+
+/// Adds a text on a line of its own.
+fn add_line(to: &mut String, text: String) {
+    if !to.is_empty() && !text.is_empty() {
+        to.push('\n');
+    }
+    to.push_str(&text);
 }
 
 /// The texts of content that can't be anything else.
@@ -234,31 +240,38 @@ mod tests {
 
     #[test]
     fn the_billing_header_is_left_out() {
-        const HEADER: &str = "x-anthropic-billing-header: cc_version=2.1.37.0d9; cc_entrypoint=cli; cch=fa690;";
+        const HEADER: &str =
+            "x-anthropic-billing-header: cc_version=2.1.37.0d9; cc_entrypoint=cli; cch=fa690;";
         let text = |text: &str| json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}});
         for (system, expect) in [
-            (json!([text(HEADER), text("You code."), text("Well.")]), Some("You code.\nWell.")),
+            (json!([text(HEADER), text("You code."), text(" Well.")]), Some("You code. Well.")),
             (json!(format!("{HEADER}\nYou code.\nWell.")), Some("You code.\nWell.")),
-            (json!([text(&format!("{HEADER}\nYou code.")), text("Well.")]), Some("You code.\nWell.")),
+            (json!([text(&format!("{HEADER}\nYou code.")), text(" Well.")]), Some("You code. Well.")),
             (json!(HEADER), None),
             (json!([text(HEADER)]), None),
             (json!(""), None),
             (json!([]), None),
             (Value::Null, None),
-            (json!([text("You code."), text(HEADER)]), Some(&*format!("You code.\n{HEADER}"))),
+            (json!([text("You code."), text(HEADER)]), Some(&*format!("You code.{HEADER}"))),
         ] {
             let lowered = lowered(system, json!([{"role": "user", "content": "hi"}])).expect("it is right");
-            assert_eq!(lowered[0].get("content").filter(|_| lowered[0]["role"] == "system"), expect.map(Value::from).as_ref());
+            assert_eq!(
+                lowered[0].get("content").filter(|_| lowered[0]["role"] == "system"),
+                expect.map(Value::from).as_ref()
+            );
         }
     }
 
     #[test]
     fn blocks_become_messages_of_templates() {
-        let call = json!({"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}});
+        let call =
+            json!({"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}});
         for (messages, expect) in [
             (
-                json!([{"role": "user", "content": "a"}, {"role": "user", "content": [{"type": "text", "text": "b"}]}]),
-                json!([{"role": "user", "content": "a\nb"}]),
+                json!([{"role": "user", "content": "a"}, {"role": "user", "content": [
+                    {"type": "text", "text": "b"}, {"type": "text", "text": "c"},
+                ]}]),
+                json!([{"role": "user", "content": "a\nbc"}]),
             ),
             (
                 json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": [
@@ -301,11 +314,22 @@ mod tests {
             (block("user", json!({"type": "text"})), "messages[0].content[0].text", None),
             (block("user", json!({"type": "thinking", "thinking": "x"})), "messages[0].content[0]", None),
             (block("system", json!({"type": "tool_result"})), "messages[0].content[0]", None),
-            (block("assistant", json!({"type": "tool_use", "id": "t", "name": "f"})), "messages[0].content[0].input", None),
-            (block("user", json!({"type": "tool_result"})), "messages[0].content[0].tool_use_id", None),
-            (block("user", json!({"type": "image", "source": {}})), "messages[0].content[0]", Some("unsupported_media")),
             (
-                block("user", json!({"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image"}]})),
+                block("assistant", json!({"type": "tool_use", "id": "t", "name": "f"})),
+                "messages[0].content[0].input",
+                None,
+            ),
+            (block("user", json!({"type": "tool_result"})), "messages[0].content[0].tool_use_id", None),
+            (
+                block("user", json!({"type": "image", "source": {}})),
+                "messages[0].content[0]",
+                Some("unsupported_media"),
+            ),
+            (
+                block(
+                    "user",
+                    json!({"type": "tool_result", "tool_use_id": "t", "content": [{"type": "image"}]}),
+                ),
                 "messages[0].content[0].content[0]",
                 Some("unsupported_media"),
             ),
@@ -313,6 +337,9 @@ mod tests {
         ] {
             assert_eq!(lowered(Value::Null, messages), Err((param.to_owned(), code)));
         }
-        assert_eq!(lowered(json!(5), json!([{"role": "user", "content": "x"}])), Err(("system".to_owned(), None)));
+        assert_eq!(
+            lowered(json!(5), json!([{"role": "user", "content": "x"}])),
+            Err(("system".to_owned(), None))
+        );
     }
 }

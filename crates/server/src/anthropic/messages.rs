@@ -53,6 +53,7 @@ pub(crate) async fn create(
 
 /// How many tokens a prompt has.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AnthropicTokenCount)]
 pub(crate) struct TokenCount {
     input_tokens: usize,
 }

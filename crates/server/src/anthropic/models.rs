@@ -87,8 +87,7 @@ pub(crate) fn list(app: &App, uri: &Uri) -> Result<AnthropicModelList, ApiError>
         (None, None) => (0, models.len().min(limit)),
     };
     let has_more = if page.before_id.is_some() { from > 0 } else { to < models.len() };
-    let data: Vec<AnthropicModel> =
-        models[from..to].iter().map(|model| AnthropicModel::of(model)).collect();
+    let data: Vec<AnthropicModel> = models[from..to].iter().map(|model| AnthropicModel::of(model)).collect();
     let id = |model: &AnthropicModel| model.id.clone();
     Ok(AnthropicModelList { has_more, first_id: data.first().map(id), last_id: data.last().map(id), data })
 }

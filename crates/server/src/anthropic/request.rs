@@ -16,6 +16,7 @@ use crate::state::App;
 
 /// A request to `/v1/messages`.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicRequest)]
 pub(crate) struct MessagesRequest {
     /// The first model that is served, if none is named.
     #[serde(default)]
@@ -81,6 +82,7 @@ pub(crate) struct MessagesRequest {
 
 /// A request to `/v1/messages/count_tokens`.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicCountRequest)]
 pub(crate) struct CountRequest {
     #[serde(default)]
     model: Option<String>,
@@ -102,6 +104,7 @@ pub(crate) struct CountRequest {
 
 /// Who asks, for whoever runs the server.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicMetadata)]
 pub(crate) struct Metadata {
     #[serde(default)]
     user_id: Option<String>,
@@ -109,6 +112,7 @@ pub(crate) struct Metadata {
 
 /// Whether the model may think before it answers.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicThinking)]
 pub(crate) struct Thinking {
     #[serde(rename = "type")]
     kind: String,
@@ -116,6 +120,7 @@ pub(crate) struct Thinking {
 
 /// How the answer is to be made.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicOutputConfig)]
 pub(crate) struct OutputConfig {
     /// Given to the template, which may know what to do with it.
     #[serde(default)]

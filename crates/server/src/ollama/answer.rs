@@ -18,6 +18,7 @@ use crate::stream::{Frames, Render};
 
 /// A piece of an answer, or all of it.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaLine)]
 pub(crate) struct Line {
     model: String,
     created_at: String,
@@ -38,6 +39,7 @@ pub(crate) struct Line {
 
 /// What the model says.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaSaid)]
 struct Said {
     role: &'static str,
     content: String,
@@ -45,6 +47,7 @@ struct Said {
 
 /// What the answer took; times in nanoseconds.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaMetrics)]
 struct Metrics {
     total_duration: u64,
     load_duration: u64,

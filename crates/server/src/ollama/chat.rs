@@ -84,6 +84,7 @@ pub(crate) struct OllamaMessage {
 
 /// A call of an answer in the history.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = OllamaToolCall)]
 struct ToolCall {
     #[serde(default)]
     id: Option<String>,
@@ -92,6 +93,7 @@ struct ToolCall {
 
 /// What is called.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = OllamaToolFunction)]
 struct ToolFunction {
     name: String,
     #[schema(value_type = Object)]
@@ -156,7 +158,8 @@ impl OllamaMessage {
         let role = self.role.as_str();
         if !["system", "user", "assistant", "tool"].contains(&role) {
             let shown: String = role.chars().take(40).collect();
-            let message = format!("{} is {shown:?}; it must be system, user, assistant or tool", field("role"));
+            let message =
+                format!("{} is {shown:?}; it must be system, user, assistant or tool", field("role"));
             return Err(ApiError::field(field("role"), message));
         }
         check_images(&field("images"), self.images.as_ref())?;
@@ -167,7 +170,10 @@ impl OllamaMessage {
             None if role == "assistant" && !calls.is_empty() => Value::Null,
             None if role == "assistant" => "".into(),
             None => {
-                return Err(ApiError::field(field("content"), format!("{} must be a string", field("content"))));
+                return Err(ApiError::field(
+                    field("content"),
+                    format!("{} must be a string", field("content")),
+                ));
             }
         };
         let mut lowered = Map::new();
@@ -179,7 +185,10 @@ impl OllamaMessage {
             }
         };
         keep("reasoning_content", self.thinking.filter(|text| !text.is_empty()).map(Value::String));
-        keep("tool_calls", (!calls.is_empty()).then(|| calls.iter().enumerate().map(ToolCall::lower).collect()));
+        keep(
+            "tool_calls",
+            (!calls.is_empty()).then(|| calls.iter().enumerate().map(ToolCall::lower).collect()),
+        );
         keep("name", self.tool_name.map(Value::String));
         keep("tool_call_id", self.tool_call_id.map(Value::String));
         Ok(Value::Object(lowered))

@@ -19,6 +19,7 @@ use crate::state::App;
 
 /// A request to `/api/embed`.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = OllamaEmbedRequest)]
 pub(crate) struct EmbedRequest {
     /// The first model that is served, if none is named.
     #[serde(default)]
@@ -42,6 +43,7 @@ pub(crate) struct EmbedRequest {
 
 /// The vectors of texts.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaEmbedAnswer)]
 pub(crate) struct EmbedAnswer {
     model: String,
     embeddings: Vec<Vec<f32>>,
@@ -52,6 +54,7 @@ pub(crate) struct EmbedAnswer {
 
 /// A request to `/api/embeddings`.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = OllamaEmbeddingsRequest)]
 pub(crate) struct EmbeddingsRequest {
     /// The first model that is served, if none is named.
     #[serde(default)]
@@ -69,6 +72,7 @@ pub(crate) struct EmbeddingsRequest {
 
 /// The vector of a text.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaEmbeddingsAnswer)]
 pub(crate) struct EmbeddingsAnswer {
     embedding: Vec<f32>,
 }

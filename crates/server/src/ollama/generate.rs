@@ -27,6 +27,7 @@ use crate::stream::{self, Framing};
 
 /// A request to `/api/generate`.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = OllamaGenerateRequest)]
 pub(crate) struct GenerateRequest {
     /// The first model that is served, if none is named.
     #[serde(default)]
@@ -122,7 +123,10 @@ impl GenerateRequest {
         check_unset("truncate", self.truncate.as_ref(), "a prompt that is too long is refused, never cut")?;
         check_unset("shift", self.shift.as_ref(), "an answer ends where the context does")?;
         if self.raw == Some(true) && self.system.as_deref().is_some_and(|system| !system.is_empty()) {
-            return Err(ApiError::field("system", "system has no place in a raw prompt: write it into the prompt"));
+            return Err(ApiError::field(
+                "system",
+                "system has no place in a raw prompt: write it into the prompt",
+            ));
         }
         Ok(())
     }

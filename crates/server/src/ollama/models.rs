@@ -1,16 +1,14 @@
-//! What is served, as Ollama's clients ask for it; and what the server does not do with models.
+//! What is served, as Ollama's clients ask for it.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{Response, StatusCode};
-use axum::body::Body;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
-use super::{find, once};
+use super::find;
 use crate::body::Json;
 use crate::date;
 use crate::error::ApiError;
@@ -22,12 +20,14 @@ const NEVER: &str = "9999-12-31T23:59:59Z";
 
 /// The models that are served.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaTagList)]
 pub(crate) struct TagList {
     models: Vec<Tag>,
 }
 
 /// A model that is served.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaTag)]
 pub(crate) struct Tag {
     name: String,
     model: String,
@@ -41,12 +41,14 @@ pub(crate) struct Tag {
 
 /// The models that are loaded.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaProcessList)]
 pub(crate) struct ProcessList {
     models: Vec<Process>,
 }
 
 /// A model that is loaded.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaProcess)]
 pub(crate) struct Process {
     name: String,
     model: String,
@@ -60,6 +62,7 @@ pub(crate) struct Process {
 
 /// What a model is.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaDetails)]
 pub(crate) struct TagDetails {
     parent_model: &'static str,
     format: &'static str,
@@ -71,6 +74,7 @@ pub(crate) struct TagDetails {
 
 /// A request about one model.
 #[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = OllamaShowRequest)]
 pub(crate) struct ShowRequest {
     #[serde(default, alias = "name")]
     model: Option<String>,
@@ -80,6 +84,7 @@ pub(crate) struct ShowRequest {
 
 /// All that is known of a model.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaShowAnswer)]
 pub(crate) struct ShowAnswer {
     /// What suits the model where a request says nothing, a line each.
     parameters: String,
@@ -96,17 +101,9 @@ pub(crate) struct ShowAnswer {
 
 /// The server's version.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaVersion)]
 pub(crate) struct VersionAnswer {
     version: &'static str,
-}
-
-/// A request to have a model here.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct PullRequest {
-    #[serde(default, alias = "name")]
-    model: Option<String>,
-    #[serde(default)]
-    stream: Option<bool>,
 }
 
 /// Lists the models.
@@ -178,34 +175,6 @@ pub(crate) async fn show(
 #[utoipa::path(get, path = "/api/version", tag = "ollama", responses((status = 200, body = VersionAnswer)))]
 pub(crate) async fn version() -> axum::Json<VersionAnswer> {
     axum::Json(VersionAnswer { version: env!("CARGO_PKG_VERSION") })
-}
-
-/// Says that a model is here, if it is; none is fetched.
-#[utoipa::path(post, path = "/api/pull", tag = "ollama", request_body = PullRequest, responses((status = 200), (status = 501)))]
-pub(crate) async fn pull(
-    State(app): State<Arc<App>>,
-    Json(request): Json<PullRequest>,
-) -> Result<Response<Body>, ApiError> {
-    match find(&app, request.model.as_deref()).await {
-        Ok(_) => Ok(once(request.stream.unwrap_or(true), &json!({"status": "success"}))),
-        Err(error) if error.status == StatusCode::NOT_FOUND => Err(not_done(format!(
-            "{}; models are not fetched over HTTP: run kun pull, and name the model to kun serve",
-            error.message
-        ))),
-        Err(error) => Err(error),
-    }
-}
-
-/// Says that models are not changed over HTTP.
-pub(crate) async fn unsupported() -> ApiError {
-    not_done("models are not made, copied, sent or removed over HTTP: use kun pull and kun rm".to_owned())
-}
-
-/// Answers those who only ask whether somebody is there.
-pub(crate) async fn is_there() {}
-
-fn not_done(message: String) -> ApiError {
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, "invalid_request_error", message).with_code("not_supported")
 }
 
 impl TagDetails {

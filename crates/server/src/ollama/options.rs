@@ -13,6 +13,7 @@ use crate::openai::{OneOrManyTexts, Texts};
 /// Options of loading that change the speed alone (`num_thread`, `num_gpu`, `main_gpu`, `num_batch`, `num_keep`, `numa`,
 /// `low_vram`, `f16_kv`, `use_mmap`, `use_mlock`) are taken and have no effect here.
 #[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = OllamaOptions)]
 pub(crate) struct Options {
     #[serde(default)]
     temperature: Option<f32>,

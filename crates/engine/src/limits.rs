@@ -35,6 +35,9 @@ pub struct Limits {
     pub logit_bias_max: usize,
     /// Stop tokens of a request.
     pub stop_tokens_max: usize,
+    /// Whether pages are kept for requests that begin alike, as long as their memory is not needed, and shared among
+    /// those that run together. No answer depends on it.
+    pub prefix_cache: bool,
 }
 
 impl Default for Limits {
@@ -50,6 +53,7 @@ impl Default for Limits {
             prompt_logprobs_bytes: 16 << 20,
             logit_bias_max: 1024,
             stop_tokens_max: 256,
+            prefix_cache: true,
         }
     }
 }

@@ -7,10 +7,9 @@ use engine::request::TokenId;
 use serde_json::{Map, Value, json};
 
 use crate::error::ApiError;
+use crate::lowering::beside;
 use crate::model::ServedModel;
-
-/// Messages of one request.
-pub(crate) const MESSAGES_MAX: usize = 4096;
+use crate::openai::messages::MESSAGES_MAX;
 
 /// The prompt of these messages, which are in the shape that templates know. Without a system message they get the
 /// model's own. `extra` is given to the template beside them.
@@ -24,15 +23,13 @@ pub(crate) async fn prompt(
         messages.insert(0, json!({"role": "system", "content": system}));
     }
     let model = Arc::clone(model);
-    // A template is a program from a stranger and may take its time.
-    tokio::task::spawn_blocking(move || {
+    beside(move || {
         let begun = take_begun(&mut messages);
         let mut text = model.render(&messages, &extra, true)?;
         text.push_str(&begun);
         Ok(model.tokenize(&text))
     })
     .await
-    .map_err(|_| ApiError::internal("the chat template could not be rendered"))?
 }
 
 /// Refuses more messages than there may be.

@@ -12,7 +12,7 @@ use engine::engine::Generation;
 use engine::request::{FinishReason, Finished, Rank, Request, TokenId};
 
 use crate::error::{self, ApiError};
-use crate::job::{Caller, whole};
+use crate::job::Caller;
 use crate::model::ServedModel;
 use crate::running::{Timings, shutting_down, timed_out};
 
@@ -115,22 +115,4 @@ async fn last(generation: &mut Generation) -> Result<(Vec<f32>, Finished), ApiEr
             FinishReason::Error(why) => Err(ApiError::internal(why)),
         };
     }
-}
-
-/// Cuts vectors after so many numbers and brings them to length 1 again.
-pub(crate) fn shorten(
-    vectors: &mut [Vec<f32>],
-    dimensions: i64,
-    model: &ServedModel,
-) -> Result<(), ApiError> {
-    let all = model.handle.shape().embedding as i64;
-    whole("dimensions", Some(dimensions), 1, all)?;
-    for vector in vectors {
-        vector.truncate(dimensions as usize);
-        let length = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-        if length > 0.0 {
-            vector.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
-        }
-    }
-    Ok(())
 }

@@ -21,6 +21,7 @@ mod date;
 mod embedding;
 mod error;
 mod job;
+mod lowering;
 pub mod model;
 mod ollama;
 mod openai;
@@ -29,6 +30,8 @@ mod router;
 mod running;
 mod state;
 mod stream;
+mod templated;
+mod tokens;
 
 pub use config::Config;
 pub use connection::{Server, StartError};

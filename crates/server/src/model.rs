@@ -137,6 +137,24 @@ impl ServedModel {
         self.tokenizer.encode(text, Specials::Parse)
     }
 
+    /// The prompt of a model that writes what stands between two texts.
+    pub(crate) fn fill_in_the_middle(&self, prefix: &str, suffix: &str) -> Result<Vec<TokenId>, ApiError> {
+        let Some(fim) = self.tokenizer.fim() else {
+            let message = format!("suffix: {} has no tokens to fill in the middle; leave it out", self.name);
+            return Err(ApiError::unsupported("suffix", message));
+        };
+        let mut tokens: Vec<TokenId> = self.tokenizer.bos_to_add().into_iter().collect();
+        // Both are text of files, in which nothing is structure.
+        let mut add = |marker, text: &str| {
+            tokens.push(marker);
+            tokens.extend(self.tokenizer.encode(text, Specials::AsText));
+        };
+        add(fim.prefix, prefix);
+        add(fim.suffix, suffix);
+        add(fim.middle, "");
+        Ok(tokens)
+    }
+
     /// Hands requests to the engine, all or none. `prompt` names the field that the prompts came from.
     pub(crate) fn submit(&self, requests: Vec<Request>, prompt: &str) -> Result<Vec<Generation>, ApiError> {
         let refused = |why: Refused| error::refused(why, prompt, self.retry_after());

@@ -18,8 +18,9 @@ use utoipa::{OpenApi, ToSchema};
 use crate::anthropic::messages;
 use crate::error::Dialect;
 use crate::ollama;
-use crate::openai::{chat, completions, models};
+use crate::openai::{chat, completions, embeddings, models, responses};
 use crate::router::{Access, Route, routes};
+use crate::tokens;
 
 /// The document with what the handlers say of themselves.
 #[derive(OpenApi)]
@@ -30,6 +31,12 @@ use crate::router::{Access, Route, routes};
         completions::complete,
         models::list,
         models::show,
+        embeddings::embed,
+        responses::respond,
+        tokens::tokenize,
+        tokens::detokenize,
+        tokens::info,
+        tokens::apply_template,
         messages::create,
         messages::count_tokens,
         ollama::chat::complete,

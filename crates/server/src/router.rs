@@ -17,9 +17,10 @@ use crate::anthropic::{self, messages};
 use crate::error::{ApiError, Dialect};
 use crate::job::Caller;
 use crate::ollama;
-use crate::openai::{chat, completions, models};
+use crate::openai::{chat, completions, embeddings, models, responses};
 use crate::openapi;
 use crate::state::App;
+use crate::tokens;
 
 /// A way into the service.
 pub(crate) struct Route {
@@ -48,6 +49,12 @@ pub(crate) fn routes() -> Vec<Route> {
         post("/v1/completions", Key, completions::complete),
         get("/v1/models", Key, models::list),
         get("/v1/models/{*id}", Key, models::show),
+        post("/v1/embeddings", Key, embeddings::embed),
+        post("/v1/responses", Key, responses::respond),
+        post("/tokenize", Key, tokens::tokenize),
+        post("/detokenize", Key, tokens::detokenize),
+        get("/tokenizer_info", Key, tokens::info),
+        post("/apply-template", Key, tokens::apply_template),
         post("/v1/messages", Key, messages::create),
         post("/v1/messages/count_tokens", Key, messages::count_tokens),
         post("/api/chat", Key, ollama::chat::complete),

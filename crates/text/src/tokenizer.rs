@@ -41,6 +41,7 @@ pub struct Tokenizer {
     kinds: Vec<TokenKind>,
     bos: Option<u32>,
     eos: Option<u32>,
+    pad: Option<u32>,
     first: Option<u32>, // what a prompt begins with
     last: Option<u32>,  // what a prompt ends with
     ends: Vec<u32>,
@@ -82,6 +83,7 @@ impl Tokenizer {
             fim: fim::find(&vocabulary),
             bos: *bos,
             eos: *eos,
+            pad: vocabulary.pad,
             kinds: vocabulary.kinds,
         })
     }
@@ -164,6 +166,11 @@ impl Tokenizer {
     /// The token that a sequence ends with.
     pub fn eos(&self) -> Option<u32> {
         self.eos
+    }
+
+    /// The token that fills short sequences up in training.
+    pub fn pad(&self) -> Option<u32> {
+        self.pad
     }
 
     /// The token that [`Tokenizer::encode_prompt`] puts first.

@@ -1,12 +1,14 @@
 //! One request on its way: its tokens, how many of them are computed, and its pages.
 //!
-//! There is no phase and no status beside these: a sequence waits if it is in the waiting queue and runs if it is
+//! There is no phase and no status beside these: a sequence waits if it is in the waiting list and runs if it is
 //! in the running list; what it needs next is `tokens[computed..]`.
 
+use std::ops::Range;
 use std::time::Instant;
 
+use super::owners::OwnerSlot;
 use crate::batch::{LogitsWanted, PAGE_TOKENS, PageId};
-use crate::engine::{QueuePlace, Sink};
+use crate::engine::{Place, Sink};
 use crate::pages::Pages;
 use crate::pooling::Pool;
 use crate::request::{CacheReport, Chunk, FinishReason, Finished, Pooling, Request, TokenId, TokenLogprobs};
@@ -22,8 +24,14 @@ pub(crate) struct Sequence {
     pub(crate) prompt_tokens: usize,
     /// How many of `tokens` have their keys and values in the pages.
     pub(crate) computed: usize,
+    /// The most that `computed` was before the sequence lost its pages. What is computed again is no progress.
+    pub(crate) reached: usize,
     /// The pages, first token first. None while the sequence waits, enough for all of `tokens` in every step.
     pub(crate) pages: Vec<PageId>,
+    /// How many of the pages, from the first one on, are in the prefix tree.
+    pub(crate) committed_pages: usize,
+    /// What the prefix cache had.
+    pub(crate) cache: CacheReport,
     /// The log-probabilities of the prompt's tokens but the first, as far as they were asked for and are known,
     /// until the first chunk takes them along.
     pub(crate) prompt_logprobs: Vec<TokenLogprobs>,
@@ -34,8 +42,12 @@ pub(crate) struct Sequence {
     pub(crate) pool: Pool,
     /// Where the answer goes.
     pub(crate) sink: Sink,
-    /// Given back when the sequence is admitted for the first time, or never will be.
-    pub(crate) queue_place: Option<QueuePlace>,
+    /// Its place among the requests that have not ended, and in the queue until it is admitted for the first time.
+    pub(crate) place: Place,
+    /// How many sequences came before it.
+    pub(crate) arrival: u64,
+    /// Where the account of its owner is; none before the scheduler has it.
+    pub(crate) owner_slot: Option<OwnerSlot>,
     /// When what happened.
     pub(crate) clock: Clock,
     /// The last chunk, once the sequence has ended; it is sent when its pages are free.
@@ -52,19 +64,24 @@ pub(crate) struct Clock {
 
 impl Sequence {
     /// A checked request that has not begun.
-    pub(crate) fn new(mut request: Request, sink: Sink, queue_place: QueuePlace) -> Self {
+    pub(crate) fn new(mut request: Request, sink: Sink, place: Place) -> Self {
         let tokens = std::mem::take(&mut request.prompt);
         Sequence {
             request,
             prompt_tokens: tokens.len(),
             tokens,
             computed: 0,
+            reached: 0,
             pages: Vec::new(),
+            committed_pages: 0,
+            cache: CacheReport::default(),
             prompt_logprobs: Vec::new(),
             logprobs_noted: 0,
             pool: Pool::default(),
             sink,
-            queue_place: Some(queue_place),
+            place,
+            arrival: 0,
+            owner_slot: None,
             clock: Clock { submitted: Instant::now(), first_step: None, first_token: None },
             last_chunk: None,
         }
@@ -76,7 +93,7 @@ impl Sequence {
     }
 
     /// Whether one token is all that it waits for. (A prompt's log-probabilities share another budget, which goes
-    /// strictly by age.)
+    /// strictly by rank.)
     pub(crate) fn needs_single_token(&self) -> bool {
         self.remaining() == 1 && !self.wants_prompt_rows()
     }
@@ -91,6 +108,11 @@ impl Sequence {
         self.tokens.len().div_ceil(PAGE_TOKENS).saturating_sub(self.pages.len())
     }
 
+    /// Lower is more senior: nothing takes a sequence's pages for one that is less senior. It never changes.
+    pub(crate) fn seniority(&self) -> (i32, u64) {
+        (self.request.rank.priority, self.arrival)
+    }
+
     /// Makes room for all tokens and pages that it can come to have, so that no step has to.
     pub(crate) fn reserve(&mut self, context_tokens: usize) {
         let rest = self.request.max_tokens.min(context_tokens - self.prompt_tokens);
@@ -102,17 +124,38 @@ impl Sequence {
     /// Takes the missing pages, or none at all if there are not enough.
     pub(crate) fn take_pages(&mut self, pages: &mut Pages) -> bool {
         let missing = self.pages_missing();
-        if missing > pages.free() {
+        if missing > pages.available() {
             return false;
         }
-        self.pages.extend((0..missing).map(|_| pages.allocate().expect("as many are free")));
+        self.pages.extend((0..missing).map(|_| pages.allocate().expect("as many are available")));
         true
     }
 
-    /// Gives all pages back; everything must be computed again.
+    /// Gives all pages back; what the prefix cache does not keep must be computed again.
     pub(crate) fn release_pages(&mut self, pages: &mut Pages) {
-        self.pages.drain(..).for_each(|page| pages.release(page));
+        self.pages.drain(..).rev().for_each(|page| pages.release(page));
+        self.reached = self.reached.max(self.computed);
         self.computed = 0;
+        self.committed_pages = 0;
+    }
+
+    /// The positions of the next page's tokens, if a page with their keys and values could stand in for computing
+    /// them: they are a whole page, no row of theirs is wanted, and one more token is left to be computed, which
+    /// gives the token after it.
+    pub(crate) fn replaceable(&self) -> Option<Range<usize>> {
+        self.replaceable_at(self.computed)
+    }
+
+    /// As `replaceable`, if `start` tokens were computed.
+    pub(crate) fn replaceable_at(&self, start: usize) -> Option<Range<usize>> {
+        let next = start..start + PAGE_TOKENS;
+        let whole = start.is_multiple_of(PAGE_TOKENS) && next.end < self.tokens.len();
+        (whole && self.first_row_wanted().is_none_or(|row| next.end <= row)).then_some(next)
+    }
+
+    /// The page before position `start`, which begins a page.
+    pub(crate) fn page_before(&self, start: usize) -> Option<PageId> {
+        Some(self.pages[start.checked_sub(1)? / PAGE_TOKENS])
     }
 
     /// The first prompt token whose own logits or hidden state are wanted and not known yet. All from there on must
@@ -158,10 +201,11 @@ impl Sequence {
         let first_step = first_step.unwrap_or(now);
         let first_token_or_end = first_token.unwrap_or(now);
         Finished {
+            stop_token: self.tokens.last().copied().filter(|_| reason == FinishReason::Stop),
             reason,
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens(),
-            cache: CacheReport::default(),
+            cache: self.cache,
             queued: first_step.saturating_duration_since(submitted),
             prompt: first_token_or_end.saturating_duration_since(first_step),
             generation: now.saturating_duration_since(first_token_or_end),

@@ -1,5 +1,7 @@
 //! The answers do not depend on what else runs, how prompts are cut or who is preempted.
 
+use std::sync::mpsc::channel;
+
 use engine::engine::Handle;
 use engine::limits::Limits;
 use engine::request::{FinishReason, Pooling, Request, Sampling};
@@ -124,7 +126,8 @@ fn the_end_of_the_context_is_a_length() {
 #[test]
 fn without_tokens_to_generate_the_prompt_is_evaluated() {
     for batch_tokens in [7, 512] {
-        let handle = start(Limits { context_tokens: 64, batch_tokens, ..Limits::default() });
+        let limits = Limits { context_tokens: 64, batch_tokens, prefix_cache: false, ..Limits::default() };
+        let handle = start(limits);
         for prompt_logprobs in [Some(0), None] {
             let request = Request { prompt_logprobs, ..request(prompt(9, 64), 0) };
             let got = collect(handle.submit(request.clone()).unwrap());
@@ -192,4 +195,31 @@ fn hidden_states_that_are_no_numbers_end_one_request() {
         assert!(message.starts_with("the model gave hidden states that are not numbers"), "{message}");
     }
     assert_eq!((handle.stats().failed, handle.stats().pages_used), (2, 0));
+}
+
+#[test]
+fn what_was_noted_of_a_prompt_is_kept_when_it_is_preempted() {
+    // One token of each step goes to the older sequence, the rest to the prompt of three pages that is to be evaluated.
+    // The older one comes to need a third page when that is under way, and there is none but the prompt's.
+    let evaluated = request(prompt(2, 96), 0);
+    let kinds = [
+        Request { embedding: Some(Pooling::Mean), ..evaluated.clone() },
+        Request { embedding: Some(Pooling::Last), ..evaluated.clone() },
+        Request { prompt_logprobs: Some(2), ..evaluated },
+    ];
+    // The second time it has whole steps: the first token not noted yet begins a span, or stands in one.
+    for (batch_tokens, evaluated) in [2, 3].into_iter().flat_map(|n| kinds.iter().map(move |k| (n, k))) {
+        let limits = Limits { batch_tokens, kv_pages: 5, ..Limits::default() };
+        let (go, wait) = channel::<()>();
+        let hook = Box::new(move |_: &_| {
+            let _ = wait.recv();
+        });
+        let handle = Handle::start(Box::new(Mock::with_hook(CONTEXT, &limits, hook)), limits).unwrap();
+        let older = request(prompt(1, 31), 50);
+        let generations = [&older, evaluated].map(|request| handle.submit(request.clone()).unwrap());
+        drop(go);
+        let got = generations.map(collect);
+        assert_eq!(got, [&older, evaluated].map(|request| answer(request, handle.limits())));
+        assert_eq!(handle.stats().preemptions, 1, "{evaluated:?}");
+    }
 }

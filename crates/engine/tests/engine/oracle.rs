@@ -14,6 +14,7 @@ pub(crate) struct Answer {
     pub(crate) prompt_logprobs: Vec<TokenLogprobs>,
     pub(crate) embedding: Vec<f32>,
     pub(crate) reason: FinishReason,
+    pub(crate) stop_token: Option<TokenId>,
     pub(crate) completion_tokens: usize,
 }
 
@@ -27,6 +28,7 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         prompt_logprobs: Vec::new(),
         embedding: request.embedding.map_or(Vec::new(), |pooling| embedding(&request.prompt, pooling)),
         reason: FinishReason::Length,
+        stop_token: None,
         completion_tokens: 0,
     };
     if let Some(top_n) = request.prompt_logprobs {
@@ -45,6 +47,7 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         answer.completion_tokens += 1;
         if request.stop_tokens.contains(&token) {
             answer.reason = FinishReason::Stop;
+            answer.stop_token = Some(token);
             break;
         }
         answer.tokens.push(token);
@@ -84,6 +87,7 @@ pub(crate) fn collect(chunks: impl Iterator<Item = Chunk>) -> Answer {
         prompt_logprobs: chunks[0].prompt_logprobs.clone(),
         embedding: last.embedding.clone(),
         reason: finished.reason,
+        stop_token: finished.stop_token,
         completion_tokens: finished.completion_tokens,
     }
 }

@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     prompt_logprobs_bytes: 2000,
     logit_bias_max: 3,
     stop_tokens_max: 2,
+    prefix_cache: true,
 };
 
 fn sampled(change: impl FnOnce(&mut Sampling)) -> Request {

@@ -88,7 +88,7 @@ const SCRIPTS = {
   hostile: (stream) => stream.whole(HOSTILE),
   long: (stream) => stream.whole(LONG, { everyMs: 0 }),
   slow: (stream) => stream.whole(Array.from({ length: 600 }, (_, at) => `word${at}`).join(" "), { everyMs: 20 }),
-  lines: (stream) => stream.whole(Array.from({ length: 300 }, (_, at) => `Line ${at}.`).join("\n\n"), { everyMs: 4 }),
+  lines: (stream) => stream.whole(Array.from({ length: 300 }, (_, at) => `Line ${at}.`).join("\n\n"), { everyMs: 8 }),
   bytes: (stream) => stream.bytewise("Grüße, 世界 🐋: it came byte by byte."),
   think: (stream) => stream.thinking("First I think about it.", "Then I answer."),
   limit: (stream) => stream.whole("It goes on and", { finish: "length" }),

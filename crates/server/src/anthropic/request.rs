@@ -12,7 +12,9 @@ use crate::conversation;
 use crate::error::ApiError;
 use crate::job::{Caller, Job, Parameters, Seed, within};
 use crate::model::ServedModel;
+use crate::openai::note_user;
 use crate::state::App;
+use crate::templated;
 
 /// A request to `/v1/messages`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -149,10 +151,7 @@ struct Prompt {
 impl MessagesRequest {
     pub(crate) async fn lower(self, app: &App, caller: Caller) -> Result<Lowered, ApiError> {
         self.refuse()?;
-        if let Some(user) = self.metadata.as_ref().and_then(|metadata| metadata.user_id.as_deref()) {
-            let shown: String = user.chars().take(512).collect();
-            tracing::debug!(user = shown, "a request of /v1/messages");
-        }
+        note_user([&self.metadata.as_ref().and_then(|metadata| metadata.user_id.clone())]);
         let temperature = within("temperature", self.temperature, 0.0, 1.0)?;
         let parameters = Parameters {
             temperature,
@@ -261,19 +260,15 @@ impl Prompt {
                 return Err(ApiError::unsupported("thinking.type", message));
             }
         }
-        let Some(config) = &self.output_config else { return Ok(variables) };
+        let Some(config) = &self.output_config else {
+            return Ok(variables);
+        };
         if config.format.as_ref().is_some_and(|format| !format.is_null()) {
             let message = "output_config.format is not supported by this version of the server";
             return Err(ApiError::unsupported("output_config.format", message));
         }
-        if let Some(effort) = &config.effort {
-            if !["low", "medium", "high", "xhigh", "max"].contains(&effort.as_str()) {
-                let message = "output_config.effort must be low, medium, high, xhigh or max";
-                return Err(ApiError::field("output_config.effort", message));
-            }
-            variables.insert("reasoning_effort".to_owned(), effort.as_str().into());
-        }
-        Ok(variables)
+        let effort = config.effort.as_deref().map(|effort| ("output_config.effort", effort));
+        templated::variables(Some(variables), effort)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::State;
+use engine::request::TokenId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,9 +12,12 @@ use super::answer::nanoseconds;
 use super::options::Options;
 use super::{KeepAlive, find};
 use crate::body::Json;
-use crate::embedding::{embed, shorten};
+use crate::embedding::{INPUTS_MAX, embed};
 use crate::error::ApiError;
-use crate::job::Caller;
+use crate::job::{Caller, whole};
+use crate::lowering::beside;
+use crate::model::ServedModel;
+use crate::openai::embeddings::shortened;
 use crate::openai::{OneOrManyTexts, Texts};
 use crate::state::App;
 
@@ -92,6 +96,13 @@ pub(crate) async fn create(
 ) -> Result<axum::Json<EmbedAnswer>, ApiError> {
     let (model, clock) = find(&app, request.model.as_deref()).await?;
     request.options.unwrap_or_default().refuse(&model)?;
+    let width = model.handle.shape().embedding;
+    let dimensions = whole("dimensions", request.dimensions, 1, width as i64)?;
+    let dimensions = dimensions.map_or(width, |n| n as usize);
+    if request.input.0.len() > INPUTS_MAX {
+        let message = format!("input has {} texts, at most {INPUTS_MAX} are possible", request.input.0.len());
+        return Err(ApiError::field("input", message));
+    }
     let mut answer = EmbedAnswer {
         model: model.name.clone(),
         embeddings: Vec::new(),
@@ -101,16 +112,10 @@ pub(crate) async fn create(
     };
     let texts = request.input.0;
     if !texts.iter().all(String::is_empty) {
-        let mut inputs: Vec<_> = texts.iter().map(|text| model.tokenize(text)).collect();
-        if request.truncate.unwrap_or(true) {
-            inputs.iter_mut().for_each(|tokens| tokens.truncate(model.context_tokens()));
-        }
+        let inputs = tokens(&model, texts, request.truncate.unwrap_or(true)).await?;
         let embedded = embed(&model, inputs, "input", caller).await?;
-        answer.embeddings = embedded.vectors;
+        answer.embeddings = embedded.vectors.into_iter().map(|v| shortened(v, dimensions)).collect();
         answer.prompt_eval_count = embedded.prompt_tokens;
-    }
-    if let Some(dimensions) = request.dimensions {
-        shorten(&mut answer.embeddings, dimensions, &model)?;
     }
     answer.total_duration = nanoseconds(clock.started.elapsed());
     Ok(axum::Json(answer))
@@ -133,9 +138,24 @@ pub(crate) async fn create_one(
     request.options.unwrap_or_default().refuse(&model)?;
     let mut vectors = Vec::new();
     if let Some(prompt) = request.prompt.filter(|prompt| !prompt.is_empty()) {
-        let mut tokens = model.tokenize(&prompt);
-        tokens.truncate(model.context_tokens());
-        vectors = embed(&model, vec![tokens], "prompt", caller).await?.vectors;
+        let inputs = tokens(&model, vec![prompt], true).await?;
+        vectors = embed(&model, inputs, "prompt", caller).await?.vectors;
     }
     Ok(axum::Json(EmbeddingsAnswer { embedding: vectors.pop().unwrap_or_default() }))
+}
+
+async fn tokens(
+    model: &Arc<ServedModel>,
+    texts: Vec<String>,
+    truncate: bool,
+) -> Result<Vec<Vec<TokenId>>, ApiError> {
+    let model = Arc::clone(model);
+    beside(move || {
+        let mut inputs: Vec<_> = texts.iter().map(|text| model.tokenize(text)).collect();
+        if truncate {
+            inputs.iter_mut().for_each(|tokens| tokens.truncate(model.context_tokens()));
+        }
+        Ok(inputs)
+    })
+    .await
 }

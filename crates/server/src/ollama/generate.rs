@@ -20,6 +20,7 @@ use crate::body::Json;
 use crate::conversation;
 use crate::error::ApiError;
 use crate::job::Caller;
+use crate::lowering::beside;
 use crate::model::ServedModel;
 use crate::running::Running;
 use crate::state::App;
@@ -40,6 +41,7 @@ pub(crate) struct GenerateRequest {
     /// The prompt goes to the model as it is, without the template.
     #[serde(default)]
     raw: Option<bool>,
+    /// What comes behind the gap that the model fills in.
     #[serde(default)]
     suffix: Option<String>,
     #[serde(default)]
@@ -119,29 +121,39 @@ impl GenerateRequest {
         check_images("images", self.images.as_ref())?;
         check_unset("template", text(&self.template).as_ref(), "put the prompt into its form and set raw")?;
         check_unset("context", self.context.as_ref(), "give the history as messages to /api/chat")?;
-        check_unset("suffix", text(&self.suffix).as_ref(), "this version of the server fills no gaps")?;
         check_unset("truncate", self.truncate.as_ref(), "a prompt that is too long is refused, never cut")?;
         check_unset("shift", self.shift.as_ref(), "an answer ends where the context does")?;
-        if self.raw == Some(true) && self.system.as_deref().is_some_and(|system| !system.is_empty()) {
-            return Err(ApiError::field(
-                "system",
-                "system has no place in a raw prompt: write it into the prompt",
-            ));
+        let raw = self.raw == Some(true);
+        if raw && is_said(&self.system) {
+            let message = "system has no place in a raw prompt: write it into the prompt";
+            return Err(ApiError::field("system", message));
+        }
+        if is_said(&self.suffix) && (raw || is_said(&self.system)) {
+            return Err(ApiError::field("suffix", "suffix goes neither with raw nor with system"));
         }
         Ok(())
     }
 
     async fn tokens(&self, model: &Arc<ServedModel>) -> Result<Vec<TokenId>, ApiError> {
         let extra = think(self.think.as_ref())?;
-        let prompt = self.prompt.as_deref().unwrap_or_default();
+        let prompt = self.prompt.clone().unwrap_or_default();
         let system = self.system.as_deref().filter(|system| !system.is_empty());
         // A model without a template is one that continues texts.
         let has_no_template = matches!(model.template, Ok(None));
-        if self.raw == Some(true) || (has_no_template && system.is_none()) {
-            return Ok(model.tokenize(prompt));
+        if self.raw == Some(true) || is_said(&self.suffix) || (has_no_template && system.is_none()) {
+            let (model, suffix) = (Arc::clone(model), self.suffix.clone().unwrap_or_default());
+            return beside(move || match suffix.as_str() {
+                "" => Ok(model.tokenize(&prompt)),
+                suffix => model.fill_in_the_middle(&prompt, suffix),
+            })
+            .await;
         }
         let system = system.map(|system| json!({"role": "system", "content": system}));
         let messages = system.into_iter().chain([json!({"role": "user", "content": prompt})]).collect();
         conversation::prompt(model, messages, extra).await
     }
+}
+
+fn is_said(text: &Option<String>) -> bool {
+    text.as_deref().is_some_and(|text| !text.is_empty())
 }

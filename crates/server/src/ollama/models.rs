@@ -166,7 +166,7 @@ pub(crate) async fn show(
         system: defaults.system.clone(),
         details: TagDetails::of(&model),
         model_info: model.details.metadata.clone(),
-        capabilities: vec!["completion"],
+        capabilities: ["completion"].into_iter().chain(model.tokenizer.fim().map(|_| "insert")).collect(),
         modified_at: date::rfc3339(model.details.modified_unix_seconds),
     }))
 }

@@ -82,7 +82,9 @@ async function received(thread: Thread, parent: string, receipt: Receipt, signal
   } catch (error) {
     if (signal.aborted) return undefined;
     if (error instanceof RequestFailed) return error.failure;
-    return { kind: "broken", said: error instanceof Error ? error.message : "" };
+    // Whatever else it is, it is a mistake of the page: it must be seen, and the answer must end all the same.
+    console.error(error);
+    return { kind: "broken", said: "" };
   }
 }
 
@@ -101,9 +103,9 @@ function newMessage(thread: Thread, parent: string | null): Message {
   return { id: newId(), conversation: thread.id, parent, role: "user", text: "", at, standing: "done" };
 }
 
-function announceEnd({ standing, text }: Message): void {
+function announceEnd({ standing, text, failure }: Message): void {
   const w = words.peek();
   if (standing === "stopped") announce(w.stopped);
-  else if (standing === "failed") announce(w.failedShortly);
+  else if (failure !== undefined) announce(w.failures[failure.kind]);
   else announce(`${w.answered} ${text.slice(0, ANNOUNCED_CHARS_MAX)}`);
 }

@@ -40,9 +40,12 @@ export async function startChats(): Promise<void> {
 
 /** Shows the conversation that the address names, or a new one. */
 async function showAddressed(): Promise<void> {
-  const id = /^#\/c\/([\w-]+)$/.exec(location.hash)?.[1];
+  const address = location.hash;
+  const id = /^#\/c\/([\w-]+)$/.exec(address)?.[1];
   if (id === current.peek().id) return;
   const thread = id === undefined ? fresh() : ((await loaded(id)) ?? fresh());
+  // The user may have gone on to another one meanwhile.
+  if (location.hash !== address) return;
   if (id !== undefined && thread.id !== id) history.replaceState(null, "", "#/");
   enter(thread);
 }

@@ -17,7 +17,7 @@ export function FailureView({ thread, message, isLast }: { thread: Thread; messa
   const busy = running.value.has(thread.id);
   const retry = () => answerAgain(thread, message);
   return (
-    <div class="failure" role="alert">
+    <div class="failure">
       <Icon name="warning" />
       <div>
         <p>
@@ -25,10 +25,15 @@ export function FailureView({ thread, message, isLast }: { thread: Thread; messa
           {message.text !== "" && ` ${w.partialKept}`}
         </p>
         {isLast && failure.kind === "key" && <KeyForm used={retry} />}
-        {isLast && !["key", "context"].includes(failure.kind) && !busy && <RetryButton at={failure.retryAt} run={retry} />}
+        {offersRetry(message, isLast) && failure.kind !== "key" && !busy && <RetryButton at={failure.retryAt} run={retry} />}
       </div>
     </div>
   );
+}
+
+/** A chat that is too long stays so; and what was answered long ago has been passed over. */
+export function offersRetry({ failure }: Message, isLast: boolean): boolean {
+  return isLast && failure !== undefined && failure.kind !== "context";
 }
 
 function Details({ failure }: { failure: Failure }) {

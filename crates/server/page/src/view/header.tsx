@@ -22,7 +22,7 @@ export function Header({ thread }: { thread: Thread }) {
       <button type="button" class="tool menu" aria-label={shown ? w.hideSidebar : w.showSidebar} title={shown ? w.hideSidebar : w.showSidebar} aria-expanded={shown} aria-controls="sidebar" onClick={toggle}>
         <Icon name="menu" />
       </button>
-      <h1 class="title">{title || "Kun"}</h1>
+      <h1 class="title">{title || w.newChat}</h1>
       <ModelPicker thread={thread} />
       <button type="button" class="tool" aria-label={w.chatSettings} title={w.chatSettings} onClick={() => (dialog.value = "chat")}>
         <Icon name="sliders" />

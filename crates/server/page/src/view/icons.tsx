@@ -37,7 +37,7 @@ export function Icon({ name }: { name: IconName }) {
 export function StopIcon() {
   return (
     <svg class="icon" viewBox="0 0 20 20" width="20" height="20" aria-hidden="true" focusable="false">
-      <rect x="5.5" y="5.5" width="9" height="9" rx="1.8" fill="currentColor" />
+      <rect x="5" y="5" width="10" height="10" rx="2" fill="currentColor" />
     </svg>
   );
 }

@@ -9,6 +9,7 @@ import type { Thread } from "../chat/thread";
 import { words } from "../words";
 import { AnswerText, Ending, FiguresLine } from "./answer";
 import { grow, sends } from "./composer";
+import { offersRetry } from "./failure";
 import { CopyButton } from "./copy";
 import { Icon, type IconName } from "./icons";
 import { editing, focusComposer } from "./state";
@@ -67,7 +68,7 @@ function Answer({ thread, message, isLast }: Place) {
         <div class="tools">
           <Versions thread={thread} message={message} />
           {message.text !== "" && <CopyButton text={() => message.text} label={w.copyAnswer} />}
-          <Tool icon="again" label={w.regenerate} disabled={busy} run={() => answerAgain(thread, message)} />
+          {!offersRetry(message, isLast) && <Tool icon="again" label={w.regenerate} disabled={busy} run={() => answerAgain(thread, message)} />}
           <FiguresLine message={message} />
         </div>
       )}

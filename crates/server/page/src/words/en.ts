@@ -74,7 +74,6 @@ export const en = {
   answered: "The answer is complete.",
   stopped: "Stopped.",
   stoppedByYou: "You stopped this answer.",
-  failedShortly: "There is no complete answer.",
   repetition: "The model was repeating itself, so the server ended the answer.",
   filtered: "The server withheld the rest of this answer.",
   limitReached: (limit: string) => `The answer reached its limit of ${limit} tokens.`,

@@ -69,7 +69,6 @@ export const zh: Words = {
   answered: "回答完毕。",
   stopped: "已停止。",
   stoppedByYou: "您停止了这个回答。",
-  failedShortly: "没有得到完整的回答。",
   repetition: "模型开始自我重复，服务器因此结束了回答。",
   filtered: "服务器没有给出回答的其余部分。",
   limitReached: (limit) => `回答达到了 ${limit} 个词元的上限。`,

@@ -13,6 +13,7 @@ mod environment;
 mod failure;
 mod interrupt;
 mod memory;
+mod model_details;
 mod model_file;
 mod output;
 mod parameters;

@@ -11,15 +11,19 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod anthropic;
 mod body;
 mod cache_doctor;
 pub mod config;
 mod connection;
+mod conversation;
+mod date;
 mod embedding;
 mod error;
 mod job;
 mod lowering;
 pub mod model;
+mod ollama;
 mod openai;
 mod openapi;
 mod router;

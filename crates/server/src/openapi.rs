@@ -15,7 +15,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 
+use crate::anthropic::messages;
 use crate::error::Dialect;
+use crate::ollama;
 use crate::openai::{chat, completions, embeddings, models, responses};
 use crate::router::{Access, Route, routes};
 use crate::tokens;
@@ -35,6 +37,21 @@ use crate::tokens;
         tokens::detokenize,
         tokens::info,
         tokens::apply_template,
+        messages::create,
+        messages::count_tokens,
+        ollama::chat::complete,
+        ollama::generate::complete,
+        ollama::embed::create,
+        ollama::embed::create_one,
+        ollama::models::tags,
+        ollama::models::ps,
+        ollama::models::show,
+        ollama::models::version,
+        ollama::not_done::pull,
+        ollama::not_done::push,
+        ollama::not_done::create,
+        ollama::not_done::copy,
+        ollama::not_done::remove,
         show,
     ),
     components(schemas(OpenAiError, AnthropicError, OllamaError))
@@ -89,7 +106,7 @@ fn complete(operation: &mut Operation, route: &Route) {
         }
         Access::Open => operation.security = Some(Vec::new()),
     }
-    let schema = match Dialect::of(route.path) {
+    let schema = match Dialect::of(route.path, false) {
         Dialect::OpenAi => "OpenAiError",
         Dialect::Anthropic => "AnthropicError",
         Dialect::Ollama => "OllamaError",

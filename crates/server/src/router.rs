@@ -13,8 +13,10 @@ use axum::http::{Method, Response, StatusCode};
 use axum::middleware::{self, Next};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use crate::anthropic::{self, messages};
 use crate::error::{ApiError, Dialect};
 use crate::job::Caller;
+use crate::ollama;
 use crate::openai::{chat, completions, embeddings, models, responses};
 use crate::openapi;
 use crate::state::App;
@@ -53,6 +55,21 @@ pub(crate) fn routes() -> Vec<Route> {
         post("/detokenize", Key, tokens::detokenize),
         get("/tokenizer_info", Key, tokens::info),
         post("/apply-template", Key, tokens::apply_template),
+        post("/v1/messages", Key, messages::create),
+        post("/v1/messages/count_tokens", Key, messages::count_tokens),
+        post("/api/chat", Key, ollama::chat::complete),
+        post("/api/generate", Key, ollama::generate::complete),
+        post("/api/embed", Key, ollama::embed::create),
+        post("/api/embeddings", Key, ollama::embed::create_one),
+        get("/api/tags", Key, ollama::models::tags),
+        get("/api/ps", Key, ollama::models::ps),
+        post("/api/show", Key, ollama::models::show),
+        get("/api/version", Key, ollama::models::version),
+        post("/api/pull", Key, ollama::not_done::pull),
+        post("/api/push", Key, ollama::not_done::push),
+        post("/api/create", Key, ollama::not_done::create),
+        post("/api/copy", Key, ollama::not_done::copy),
+        delete("/api/delete", Key, ollama::not_done::remove),
         get("/openapi.json", Key, openapi::show),
     ]
 }
@@ -63,6 +80,10 @@ fn get<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access, 
 
 fn post<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
     Route { method: Method::POST, path, access, handler: on(MethodFilter::POST, handler) }
+}
+
+fn delete<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: Method::DELETE, path, access, handler: on(MethodFilter::DELETE, handler) }
 }
 
 /// The service.
@@ -100,7 +121,7 @@ async fn identify(mut request: Request, next: Next) -> Response<Body> {
 
 /// Writes the bodies of errors in the shape of the API that the path belongs to.
 async fn write_errors(request: Request, next: Next) -> Response<Body> {
-    let dialect = Dialect::of(request.uri().path());
+    let dialect = Dialect::of(request.uri().path(), anthropic::is_asked(request.headers()));
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<ApiError>() {
         Some(error) => {

@@ -35,7 +35,8 @@ pub(crate) trait Render: Send + 'static {
 pub(crate) enum Framing {
     /// `data: …` and an empty line, with comments to keep the stream alive.
     ServerSentEvents,
-    /// A line each. White space between them, which keeps the stream alive, is nothing to a reader of JSON.
+    /// A line each. A blank before one, which keeps the stream alive, is nothing to a reader of JSON; an empty line would
+    /// be an error to those who read line by line.
     Lines,
 }
 
@@ -89,7 +90,7 @@ impl Frames {
         self.bytes.extend_from_slice(if self.framing == Framing::ServerSentEvents {
             b": ping\n\n"
         } else {
-            b"\n"
+            b" "
         });
     }
 

@@ -11,4 +11,6 @@ mod server;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod vocabulary;
 
+mod anthropic;
+mod ollama;
 mod openai;

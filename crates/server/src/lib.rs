@@ -1,7 +1,7 @@
 //! The HTTP service: many clients, one engine a model, and the wire shapes that existing clients expect.
 //!
 //! ```text
-//! connection ─► router (layers: error shape, key, host) ─► route ─► lower ─► Job ─► Running ─► render ─► body
+//! connection ─► front (log, error shape, host, key) ─► route ─► lower ─► Job ─► Running ─► render ─► body
 //! ```
 //!
 //! Each API is a thin lowering of its requests onto one [`job::Job`] and a rendering of one stream of
@@ -16,14 +16,23 @@ mod cache_doctor;
 pub mod config;
 mod connection;
 mod error;
+mod exchange;
+mod front;
+mod health;
 mod job;
+pub mod keys;
+mod metrics;
 pub mod model;
 mod openai;
+mod page;
 mod router;
 mod running;
 mod state;
 mod stream;
+mod tls;
 
 pub use config::Config;
-pub use connection::{Server, StartError};
+pub use connection::{Control, Server, StartError};
+pub use keys::Key;
 pub use model::{Defaults, Details, ServedModel};
+pub use tls::{Tls, TlsError};

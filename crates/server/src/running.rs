@@ -17,6 +17,7 @@ use text::stop::StopStrings;
 
 use crate::error::ApiError;
 use crate::job::Job;
+use crate::metrics::meter::{Meter, Pace};
 use crate::model::ServedModel;
 
 /// What happens to a job. Choices are numbered prompt by prompt.
@@ -95,6 +96,7 @@ pub(crate) struct Running {
     /// Which choice is asked first, so that none is always last.
     next: usize,
     ready: VecDeque<Event>,
+    meter: Meter,
 }
 
 /// One answer.
@@ -112,13 +114,15 @@ struct Choice {
     waiting: VecDeque<(usize, Token)>,
     /// The stop string that was found: the engine has been told to stop, and its last word is waited for.
     stop: Option<String>,
+    pace: Pace,
 }
 
 impl Running {
     /// Hands a job to the engine.
     pub(crate) fn start(job: &Job) -> Result<Running, ApiError> {
         let generations = job.model.submit(job.requests()?, job.prompt_field)?;
-        let choices = generations.into_iter().map(|generation| Choice {
+        let meter = Meter::new(job);
+        let choices = generations.into_iter().enumerate().map(|(index, generation)| Choice {
             generation: Some(generation),
             decoder: StreamDecoder::new(),
             stops: StopStrings::new(&job.stop_strings)
@@ -129,12 +133,14 @@ impl Running {
             shown: 0,
             waiting: VecDeque::new(),
             stop: None,
+            pace: Pace::new(&job.prompts[index / job.choices], index % job.choices == 0),
         });
         Ok(Running {
             choices: choices.collect(),
             model: Arc::clone(&job.model),
             next: 0,
             ready: VecDeque::new(),
+            meter,
         })
     }
 
@@ -154,7 +160,7 @@ impl Running {
             if let Some(event) = self.ready.pop_front() {
                 if matches!(event, Event::Failed(_)) {
                     // The others' memory is free before the client reads of it.
-                    self.choices.clear();
+                    self.leave();
                     self.ready.clear();
                 }
                 return Poll::Ready(Some(event));
@@ -178,10 +184,24 @@ impl Running {
             let Poll::Ready(chunk) = generation.poll_next(context) else { continue };
             self.next = (index + 1) % count;
             let chunk = chunk.expect("a choice is polled up to its last chunk");
+            self.meter.chunk(&mut choice.pace, &chunk, choice.stop.is_some());
             choice.take(index, chunk, &self.model, &mut self.ready);
             return true;
         }
         false
+    }
+
+    /// Lets go of the answers that have not ended.
+    fn leave(&mut self) {
+        let left = self.choices.iter().filter(|choice| choice.generation.is_some()).count();
+        self.meter.left(left);
+        self.choices.clear();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -25,6 +25,7 @@ use crate::exchange;
 use crate::health::Pulse;
 use crate::keys::{Key, KeyRing};
 use crate::metrics::Metrics;
+use crate::router::{Access, routes};
 use crate::state::App;
 use crate::tls::Tls;
 
@@ -33,6 +34,8 @@ use crate::tls::Tls;
 pub(crate) struct Front {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) pulse: Pulse,
+    /// Paths that anybody may read, keys or not.
+    open: Vec<&'static str>,
     keys: RwLock<Arc<KeyRing>>,
     tls: RwLock<Option<Tls>>,
     draining: watch::Sender<bool>,
@@ -55,6 +58,11 @@ impl Front {
         Front {
             metrics: Arc::default(),
             pulse: Pulse::default(),
+            open: routes()
+                .iter()
+                .filter(|route| route.access == Access::Open)
+                .map(|route| route.path)
+                .collect(),
             keys: RwLock::new(Arc::new(KeyRing::new(config.keys.clone(), &KeyRing::default()))),
             tls: RwLock::new(config.tls.clone()),
             draining: watch::Sender::new(false),

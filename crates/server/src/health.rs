@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::{Json, http::StatusCode};
 use engine::engine::Stats;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::state::App;
@@ -102,18 +102,26 @@ pub(crate) async fn watch(app: &App) {
     }
 }
 
+/// That all is well.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    status: &'static str,
+}
+
 /// Tells whether the server lives.
-pub(crate) async fn live(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+#[utoipa::path(get, path = "/health", tag = "service", responses((status = 200, body = Health)))]
+pub(crate) async fn live(State(app): State<Arc<App>>) -> Result<Json<Health>, ApiError> {
     let stuck = app.front.pulse.stuck();
     if !stuck.is_empty() {
         let message = format!("the engine makes no progress: {}", stuck.join(", "));
         return Err(ApiError::unavailable("engine_stuck", message, Duration::from_secs(5)));
     }
-    Ok((StatusCode::OK, Json(json!({"status": "ok"}))).into_response())
+    Ok(Json(Health { status: "ok" }))
 }
 
 /// Tells whether the server takes requests.
-pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+#[utoipa::path(get, path = "/ready", tag = "service", responses((status = 200, body = Health)))]
+pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, ApiError> {
     if app.front.is_draining() {
         let wait = Duration::from_secs(5);
         return Err(ApiError::unavailable("shutting_down", "the server is shutting down", wait));

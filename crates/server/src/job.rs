@@ -37,7 +37,10 @@ pub(crate) struct Job {
     /// As much as there is room for, if nothing is said.
     pub(crate) max_tokens: Option<usize>,
     pub(crate) min_tokens: usize,
+    /// The model's own first.
     pub(crate) stop_tokens: Vec<TokenId>,
+    /// How many of them are the model's own, which clients are not told of.
+    pub(crate) model_stops: usize,
     pub(crate) stop_strings: Vec<String>,
     /// Alternatives beside each token of an answer.
     pub(crate) logprobs: Option<usize>,
@@ -113,6 +116,7 @@ impl Parameters {
         let max_tokens = self.max_tokens(config)?;
         let min_tokens = self.min_tokens(max_tokens)?;
         let stop_tokens = self.stop_tokens(&model)?;
+        let model_stops = if self.ignore_eos { 0 } else { model.tokenizer.end_of_generation().len() };
         let stop_strings = self.stop_strings()?;
         let choices = self.choices(prompts.len(), config)?;
         let rank = self.rank(&caller)?;
@@ -125,6 +129,7 @@ impl Parameters {
             max_tokens,
             min_tokens,
             stop_tokens,
+            model_stops,
             stop_strings,
             logprobs: None,
             prompt_logprobs: None,

@@ -208,6 +208,12 @@ impl Metrics {
 }
 
 /// Shows all of it.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "service",
+    responses((status = 200, content_type = "text/plain", body = String))
+)]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     headers: HeaderMap,

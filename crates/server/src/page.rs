@@ -12,18 +12,46 @@ use sha2::{Digest, Sha256};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The chat page.
+#[utoipa::path(
+    get,
+    path = "/",
+    tag = "page",
+    responses((status = 200, content_type = "text/html", body = String), (status = 304, description = "Not changed"))
+)]
 pub(crate) async fn index(headers: HeaderMap) -> Response<Body> {
     file(include_bytes!("../page/dist/index.html"), "text/html; charset=utf-8", &headers)
 }
 
+/// The chat page's script.
+#[utoipa::path(
+    get,
+    path = "/page.js",
+    tag = "page",
+    responses((status = 200, content_type = "text/javascript", body = String), (status = 304, description = "Not changed"))
+)]
 pub(crate) async fn script(headers: HeaderMap) -> Response<Body> {
     file(include_bytes!("../page/dist/page.js"), "text/javascript; charset=utf-8", &headers)
 }
 
+/// The chat page's looks.
+#[utoipa::path(
+    get,
+    path = "/page.css",
+    tag = "page",
+    responses((status = 200, content_type = "text/css", body = String), (status = 304, description = "Not changed"))
+)]
 pub(crate) async fn style(headers: HeaderMap) -> Response<Body> {
     file(include_bytes!("../page/dist/page.css"), "text/css; charset=utf-8", &headers)
 }
 
+/// The chat page's icon.
+#[utoipa::path(
+    get,
+    path = "/icon.svg",
+    tag = "page",
+    responses((status = 200, content_type = "image/svg+xml", body = String), (status = 304, description = "Not changed"))
+)]
 pub(crate) async fn icon(headers: HeaderMap) -> Response<Body> {
     file(include_bytes!("../page/dist/icon.svg"), "image/svg+xml", &headers)
 }

@@ -1,34 +1,80 @@
-//! All routes, each once: a path, who may call it, and its handler.
+//! All routes, each once: a method, a path, who may call it, and its handler.
+//!
+//! The router, the test that knocks at every route without a key and the one that looks for each in the OpenAPI document
+//! are all made of [`routes`].
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::handler::Handler;
+use axum::http::{Method, StatusCode};
+use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::error::ApiError;
-use crate::openai::{chat, completions, models};
+use crate::openai::{chat, completions, embeddings, models, responses};
 use crate::state::App;
-use crate::{front, health, metrics, page};
+use crate::{front, health, metrics, openapi, page, tokens};
+
+/// A way into the service.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    /// As axum writes paths.
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    handler: MethodRouter<Arc<App>>,
+}
+
+/// Who may call a route when there are keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Who has a key.
+    Key,
+    /// Anyone.
+    Open,
+}
+
+/// Every route.
+pub(crate) fn routes() -> Vec<Route> {
+    use Access::{Key, Open};
+    vec![
+        post("/v1/chat/completions", Key, chat::complete),
+        post("/v1/completions", Key, completions::complete),
+        get("/v1/models", Key, models::list),
+        get("/v1/models/{*id}", Key, models::show),
+        post("/v1/embeddings", Key, embeddings::embed),
+        post("/v1/responses", Key, responses::respond),
+        post("/tokenize", Key, tokens::tokenize),
+        post("/detokenize", Key, tokens::detokenize),
+        get("/tokenizer_info", Key, tokens::info),
+        post("/apply-template", Key, tokens::apply_template),
+        get("/openapi.json", Key, openapi::show),
+        get("/health", Open, health::live),
+        get("/ready", Key, health::ready),
+        get("/metrics", Key, metrics::show),
+        get("/", Open, page::index),
+        get("/page.js", Open, page::script),
+        get("/page.css", Open, page::style),
+        get("/icon.svg", Open, page::icon),
+    ]
+}
+
+fn get<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: Method::GET, path, access, handler: on(MethodFilter::GET, handler) }
+}
+
+fn post<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: Method::POST, path, access, handler: on(MethodFilter::POST, handler) }
+}
 
 /// The service.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let routes = Router::new()
-        .route("/v1/chat/completions", post(chat::complete))
-        .route("/v1/completions", post(completions::complete))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::show))
-        .route("/health", get(health::live))
-        .route("/ready", get(health::ready))
-        .route("/metrics", get(metrics::show))
-        .route("/", get(page::index))
-        .route("/page.js", get(page::script))
-        .route("/page.css", get(page::style))
-        .route("/icon.svg", get(page::icon))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed);
-    front::before(routes, &app).with_state(app)
+    let mut router = Router::new();
+    for route in routes() {
+        router = router.route(route.path, route.handler);
+    }
+    let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    front::before(router, &app).with_state(app)
 }
 
 async fn not_found(request: Request) -> ApiError {

@@ -106,6 +106,8 @@ struct Choice {
     decoder: StreamDecoder,
     stops: StopStrings,
     show_specials: bool,
+    /// Stop tokens that the request named.
+    named_stops: Arc<[TokenId]>,
     completion_tokens: usize,
     /// Bytes of text that came from tokens, and bytes that were given out.
     decoded: usize,
@@ -121,9 +123,12 @@ impl Running {
     /// Hands a job to the engine.
     pub(crate) fn start(job: &Job) -> Result<Running, ApiError> {
         let generations = job.model.submit(job.requests()?, job.prompt_field)?;
-        let meter = Meter::new(job);
+        let prompt_tokens = job.prompts.iter().map(Vec::len).sum();
+        let meter = Meter::new(job.exchange.as_ref(), &job.model.name, generations.len(), prompt_tokens);
+        let named_stops: Arc<[TokenId]> = job.stop_tokens[job.model_stops..].into();
         let choices = generations.into_iter().enumerate().map(|(index, generation)| Choice {
             generation: Some(generation),
+            named_stops: Arc::clone(&named_stops),
             decoder: StreamDecoder::new(),
             stops: StopStrings::new(&job.stop_strings)
                 .expect("they were checked when the request was lowered"),
@@ -133,7 +138,7 @@ impl Running {
             shown: 0,
             waiting: VecDeque::new(),
             stop: None,
-            pace: Pace::new(&job.prompts[index / job.choices], index % job.choices == 0),
+            pace: Pace::new(job.prompts[index / job.choices].len(), index % job.choices == 0),
         });
         Ok(Running {
             choices: choices.collect(),
@@ -160,7 +165,7 @@ impl Running {
             if let Some(event) = self.ready.pop_front() {
                 if matches!(event, Event::Failed(_)) {
                     // The others' memory is free before the client reads of it.
-                    self.leave();
+                    self.choices.clear();
                     self.ready.clear();
                 }
                 return Poll::Ready(Some(event));
@@ -189,19 +194,6 @@ impl Running {
             return true;
         }
         false
-    }
-
-    /// Lets go of the answers that have not ended.
-    fn leave(&mut self) {
-        let left = self.choices.iter().filter(|choice| choice.generation.is_some()).count();
-        self.meter.left(left);
-        self.choices.clear();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.leave();
     }
 }
 
@@ -290,12 +282,14 @@ impl Choice {
         };
         let timings =
             Timings { queue: finished.queued, prompt: finished.prompt, generation: finished.generation };
-        let stopped_by = stop.map(StoppedBy::Text);
+        let named = finished.stop_token.filter(|token| self.named_stops.contains(token));
+        let stopped_by = stop.map(StoppedBy::Text).or(named.map(StoppedBy::Token));
         Event::End { choice, ending: Ending { reason, stopped_by, usage, timings, cache: finished.cache } }
     }
 }
 
-fn shutting_down() -> ApiError {
+/// The engine ended what it ran.
+pub(crate) fn shutting_down() -> ApiError {
     ApiError::unavailable("shutting_down", "the server is shutting down", Duration::from_secs(5))
 }
 

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::server::{Reply, Server, request};
 
 fn stream(server: &Server, n: usize, max_tokens: usize) -> TcpStream {
-    let body = json!({"prompt": "hello", "n": n, "max_tokens": max_tokens, "ignore_eos": true, "stream": true});
+    let body =
+        json!({"prompt": "hello", "n": n, "max_tokens": max_tokens, "ignore_eos": true, "stream": true});
     let mut stream = server.connect();
     stream.write_all(request("/v1/completions", &body.to_string(), &[]).as_bytes()).expect("it reads");
     stream
@@ -102,7 +103,8 @@ fn ten_ends_under_load_cut_no_answer() {
             .collect();
         std::thread::sleep(Duration::from_millis(40 + 20 * round));
         server.signal(Signal::SIGTERM);
-        let answered: usize = clients.into_iter().map(|client| client.join().expect("no answer is cut")).sum();
+        let answered: usize =
+            clients.into_iter().map(|client| client.join().expect("no answer is cut")).sum();
         assert_eq!(server.ends_within(Duration::from_secs(10)), Some(0), "{}", server.log());
         println!("round {round}: {answered} answers");
     }

@@ -70,7 +70,13 @@ fn a_chunked_body_with_broken_framing_is_refused() {
     let server = Server::start(&[]);
     let post = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Transfer-Encoding: chunked\r\n\r\n";
-    for body in ["x\r\n", "2\n{}\r\n0\r\n\r\n", "2\r\n{}0\r\n\r\n", "1\r\n{}\r\n0\r\n\r\n", "ffffffffffffffff1\r\n{}\r\n"] {
+    for body in [
+        "x\r\n",
+        "2\n{}\r\n0\r\n\r\n",
+        "2\r\n{}0\r\n\r\n",
+        "1\r\n{}\r\n0\r\n\r\n",
+        "ffffffffffffffff1\r\n{}\r\n",
+    ] {
         let mut stream = server.connect();
         stream.write_all(format!("{post}{body}").as_bytes()).expect("it reads");
         assert_eq!(Reply::read(&mut stream).json(400)["error"]["code"], "malformed_request", "{body:?}");
@@ -141,7 +147,9 @@ fn paths_are_taken_as_they_are_written() {
         let error = server.get(path).json(404);
         assert!(error["error"]["code"].is_string(), "{path}: {error}");
     }
-    for (method, path) in [("DELETE", "/v1/models"), ("GET", "/v1/chat/completions"), ("POST", "/health"), ("TRACE", "/")] {
+    for (method, path) in
+        [("DELETE", "/v1/models"), ("GET", "/v1/chat/completions"), ("POST", "/health"), ("TRACE", "/")]
+    {
         let text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let reply = server.send(text);
         assert_eq!(reply.json(405)["error"]["code"], "method_not_allowed", "{method} {path}");
@@ -154,7 +162,8 @@ fn a_client_of_http_1_0_reads_to_the_end_of_the_connection() {
     let server = Server::start(&[]);
     for stream in [false, true] {
         let body = json!({"prompt": "hello", "max_tokens": 5, "stream": stream}).to_string();
-        let reply = server.send(format!("POST /v1/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        let reply = server
+            .send(format!("POST /v1/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
         assert_eq!((reply.status, reply.header("transfer-encoding")), (200, None));
         if stream {
             assert_eq!(reply.events().last(), Some(&"[DONE]"));
@@ -174,7 +183,8 @@ fn requests_behind_each_other_are_answered_in_order() {
          Transfer-Encoding: chunked\r\n\r\n{:x};note=x\r\n{body}\r\n0\r\nX-Trailer: y\r\n\r\n",
         body.len()
     );
-    let bytes = format!("\r\n{first}{chunked}GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let bytes =
+        format!("\r\n{first}{chunked}GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     for piece in [1, 5, 100_000] {
         let mut stream = server.connect();
         stream.set_nodelay(true).expect("a socket");

@@ -168,7 +168,8 @@ fn the_file_is_read_again_when_the_server_is_told_to() {
 fn a_file_that_can_not_be_used_ends_the_start() {
     let scratch = Scratch::new();
     let model = model::write(&scratch, "small.gguf");
-    let run = |file: &str| scratch.run(["serve", model.to_str().expect("UTF-8"), "--port", "0", "--keys", file]);
+    let run =
+        |file: &str| scratch.run(["serve", model.to_str().expect("UTF-8"), "--port", "0", "--keys", file]);
     let empty = scratch.file("empty.toml", "");
     run(empty.to_str().expect("UTF-8")).fails(2, &["empty.toml", "kun key new"]);
     let broken = scratch.file("broken.toml", "[[key]]\nname = \"a\"\nsha = \"b\"\n");

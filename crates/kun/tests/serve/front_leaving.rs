@@ -94,7 +94,10 @@ fn a_client_that_goes_while_it_waits_leaves_the_queue() {
 fn a_client_that_has_said_all_it_has_to_say_gets_its_answer() {
     let server = Server::start(&[]);
     for (path, body) in [
-        ("/v1/completions", json!({"prompt": "hello", "max_tokens": 900, "ignore_eos": true, "temperature": 0})),
+        (
+            "/v1/completions",
+            json!({"prompt": "hello", "max_tokens": 900, "ignore_eos": true, "temperature": 0}),
+        ),
         (
             "/v1/completions",
             json!({"prompt": "hello", "max_tokens": 900, "ignore_eos": true, "temperature": 0, "stream": true}),

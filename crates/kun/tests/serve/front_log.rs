@@ -34,7 +34,10 @@ fn a_request_is_one_line_without_its_text() {
     let id = reply.header("x-request-id").expect("an id").to_owned();
     assert!(id.starts_with("req_"), "{id}");
     let long = "x".repeat(129);
-    assert_ne!(server.post_text("/v1/completions", "{}", &[("X-Request-Id", &long)]).header("x-request-id"), Some(&*long));
+    assert_ne!(
+        server.post_text("/v1/completions", "{}", &[("X-Request-Id", &long)]).header("x-request-id"),
+        Some(&*long)
+    );
     server.get("/v1/models/sesame-model");
     let lines = requests(&server, 4);
     let first = &lines[0];

@@ -18,7 +18,8 @@ fn a_name_that_was_made_to_mean_this_machine_is_refused() {
         let error = get(&server, host).json(403);
         assert_eq!(error["error"]["code"], "host_not_allowed", "{host}");
     }
-    let absolute = "GET http://evil.example/v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let absolute =
+        "GET http://evil.example/v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(server.send(absolute).status, 403);
 }
 
@@ -72,7 +73,9 @@ fn a_page_that_is_named_may_ask_and_read() {
         }
         let reply = post(&server, &[("Origin", origin)]);
         assert_eq!((reply.status, reply.header("access-control-allow-origin")), (200, Some(origin)));
-        assert!(reply.header("access-control-expose-headers").is_some_and(|names| names.contains("x-request-id")));
+        assert!(
+            reply.header("access-control-expose-headers").is_some_and(|names| names.contains("x-request-id"))
+        );
         // What went wrong may be read as well.
         let reply = server.post_text("/v1/completions", "{", &[("Origin", origin)]);
         assert_eq!((reply.status, reply.header("access-control-allow-origin")), (400, Some(origin)));
@@ -81,7 +84,10 @@ fn a_page_that_is_named_may_ask_and_read() {
     assert_eq!((reply.status, reply.header("access-control-allow-origin")), (403, None));
     let all = Server::start(&["--cors", "*"]);
     assert_eq!(preflight(&all, "null").header("access-control-allow-origin"), Some("*"));
-    assert_eq!(post(&all, &[("Origin", "https://any.example")]).header("access-control-allow-origin"), Some("*"));
+    assert_eq!(
+        post(&all, &[("Origin", "https://any.example")]).header("access-control-allow-origin"),
+        Some("*")
+    );
 }
 
 #[test]
@@ -96,7 +102,10 @@ fn the_page_comes_with_a_policy_and_is_not_sent_twice() {
         let reply = server.get(path);
         assert_eq!((reply.status, reply.header("content-type")), (200, Some(kind)));
         let policy = reply.header("content-security-policy").expect("a policy");
-        assert!(policy.starts_with("default-src 'none'; script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'") && !policy.contains("unsafe"),
+            "{policy}"
+        );
         assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
         assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
         assert!(!reply.body.is_empty(), "{path}");

@@ -93,7 +93,11 @@ fn a_server_without_files_to_open_goes_on_and_says_so_once() {
     let model = model.to_str().expect("UTF-8").to_owned();
     let server = Server::prepared(scratch, &[&model], &[], |command| {
         let mut limited = std::process::Command::new("sh");
-        limited.stdin(std::process::Stdio::null()).arg("-c").arg("ulimit -n 64; exec \"$0\" \"$@\"").arg(command.get_program());
+        limited
+            .stdin(std::process::Stdio::null())
+            .arg("-c")
+            .arg("ulimit -n 64; exec \"$0\" \"$@\"")
+            .arg(command.get_program());
         limited.args(command.get_args());
         limited.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         limited

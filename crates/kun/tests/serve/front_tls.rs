@@ -30,7 +30,8 @@ fn start() -> Server {
     let certificate = scratch.file("cert.pem", pem("server.pem"));
     let key = scratch.file("key.pem", pem("server.key.pem"));
     let model = model::write(&scratch, "small.gguf");
-    let flags = ["--tls-cert", certificate.to_str().expect("UTF-8"), "--tls-key", key.to_str().expect("UTF-8")];
+    let flags =
+        ["--tls-cert", certificate.to_str().expect("UTF-8"), "--tls-key", key.to_str().expect("UTF-8")];
     Server::with_models(scratch, &[model.to_str().expect("UTF-8")], &flags)
 }
 
@@ -86,7 +87,8 @@ fn a_client_that_goes_away_is_noticed_behind_tls_too() {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
-    let (_, reply) = exchange(&server, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let (_, reply) =
+        exchange(&server, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let used: Vec<f64> = crate::metrics::values(&reply, "kun_kv_pages_used").collect();
     assert_eq!(used, [0.0]);
 }
@@ -102,7 +104,10 @@ fn a_client_that_has_said_all_gets_its_answer_over_tls() {
     stream.sock.shutdown(std::net::Shutdown::Write).expect("a socket");
     let mut reply = String::new();
     stream.read_to_string(&mut reply).expect("an answer");
-    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.contains("\"completion_tokens\":900"), "{reply}");
+    assert!(
+        reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.contains("\"completion_tokens\":900"),
+        "{reply}"
+    );
 }
 
 #[test]
@@ -119,7 +124,8 @@ fn plain_http_on_the_port_is_told_so_and_noise_ends() {
         let _ = stream.read_to_end(&mut rest);
         assert!(rest.is_empty() || rest[0] == 0x15, "{rest:?}");
     }
-    let (_, reply) = exchange(&server, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let (_, reply) =
+        exchange(&server, "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
 }
 

@@ -20,9 +20,6 @@ use crate::exchange::Exchange;
 use crate::job::Caller;
 use crate::state::App;
 
-/// What is open to everybody, keys or not, to be read: whether the server lives, and the page, which has nothing in it
-/// but the way to ask for a key.
-const OPEN: [&str; 5] = ["/health", "/", "/page.js", "/page.css", "/icon.svg"];
 /// What is answered to the end: those who ask want to see it coming.
 const WHILE_DRAINING: [&str; 3] = ["/health", "/ready", "/metrics"];
 
@@ -51,7 +48,7 @@ fn check(app: &App, exchange: &Arc<Exchange>, request: &Request) -> Result<Calle
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let keys = app.front.keys();
     let mut owner = 0;
-    if !keys.is_empty() && !(reads && OPEN.contains(&path)) {
+    if !keys.is_empty() && !(reads && app.front.open.contains(&path)) {
         let holder = keys.authenticate(request.headers())?;
         owner = holder.number();
         exchange.is_of(Arc::clone(&holder));

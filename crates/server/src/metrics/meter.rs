@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::request::{Chunk, FinishReason, TokenId};
+use engine::request::{Chunk, FinishReason};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::{Finish, Metrics, Model};
 use crate::exchange::Exchange;
-use crate::job::Job;
 use crate::running::Timings;
 
-/// Measures a job. Without an exchange, as in tests of other parts, it measures nothing.
+/// Measures a job. Answers that have not ended when it is dropped were left by their client.
+///
+/// Without an exchange, as in tests of other parts, it measures nothing.
 #[derive(Debug)]
 pub(crate) struct Meter(Option<Measuring>);
 
@@ -20,6 +21,8 @@ pub(crate) struct Meter(Option<Measuring>);
 struct Measuring {
     exchange: Arc<Exchange>,
     model_name: String,
+    /// Answers that have not ended.
+    open: usize,
     first_token: Histogram,
     gap: Histogram,
     generated_tokens: Counter,
@@ -35,32 +38,37 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(prompt: &[TokenId], counts_prompt: bool) -> Self {
-        Pace { last_token: None, prompt_tokens: prompt.len(), counts_prompt }
+    pub(crate) fn new(prompt_tokens: usize, counts_prompt: bool) -> Self {
+        Pace { last_token: None, prompt_tokens, counts_prompt }
     }
 }
 
 impl Meter {
-    /// The engine has the job.
-    pub(crate) fn new(job: &Job) -> Self {
-        Meter(job.exchange.as_ref().map(|exchange| {
-            let model_name = job.model.name.clone();
-            exchange.submitted(&model_name, job.prompts.iter().map(Vec::len).sum());
+    /// The engine has a job of so many answers to prompts of so many tokens together.
+    pub(crate) fn new(
+        exchange: Option<&Arc<Exchange>>,
+        model: &str,
+        open: usize,
+        prompt_tokens: usize,
+    ) -> Self {
+        Meter(exchange.map(|exchange| {
+            exchange.submitted(model, prompt_tokens);
             let metrics = &exchange.metrics;
-            let labels = Model { model_name: model_name.clone() };
+            let labels = Model { model_name: model.to_owned() };
             Measuring {
                 first_token: metrics.first_token.get_or_create_owned(&labels),
                 gap: metrics.gap.get_or_create_owned(&labels),
                 generated_tokens: metrics.generated_tokens.get_or_create_owned(&labels),
                 exchange: Arc::clone(exchange),
-                model_name,
+                model_name: labels.model_name,
+                open,
             }
         }))
     }
 
     /// A chunk of an answer has come; `stopped` if a stop string had ended it before.
-    pub(crate) fn chunk(&self, pace: &mut Pace, chunk: &Chunk, stopped: bool) {
-        let Some(measuring) = &self.0 else { return };
+    pub(crate) fn chunk(&mut self, pace: &mut Pace, chunk: &Chunk, stopped: bool) {
+        let Some(measuring) = &mut self.0 else { return };
         if !chunk.tokens.is_empty() {
             measuring.tokens(pace, chunk.tokens.len(), Instant::now());
         }
@@ -78,16 +86,17 @@ impl Meter {
             measuring.ended(pace, reason, finished.cache.cached_tokens, timings, finished.completion_tokens);
         }
     }
+}
 
-    /// So many answers are left before their end.
-    pub(crate) fn left(&self, answers: usize) {
-        let Some(Measuring { exchange, model_name, .. }) = &self.0 else { return };
-        if answers > 0 {
-            exchange.cancelled();
-            let labels = Model { model_name: model_name.clone() };
-            exchange.metrics.cancelled.get_or_create(&labels).inc_by(answers as u64);
-            let labels = Finish { model_name: model_name.clone(), finished_reason: "abort" };
-            exchange.metrics.finished.get_or_create(&labels).inc_by(answers as u64);
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        if self.open > 0 {
+            let (metrics, answers) = (&self.exchange.metrics, self.open as u64);
+            self.exchange.cancelled();
+            let labels = Model { model_name: self.model_name.clone() };
+            metrics.cancelled.get_or_create(&labels).inc_by(answers);
+            let labels = Finish { model_name: self.model_name.clone(), finished_reason: "abort" };
+            metrics.finished.get_or_create(&labels).inc_by(answers);
         }
     }
 }
@@ -106,7 +115,8 @@ impl Measuring {
         self.exchange.generated(count);
     }
 
-    fn ended(&self, pace: &Pace, reason: &'static str, cached: usize, timings: Timings, tokens: usize) {
+    fn ended(&mut self, pace: &Pace, reason: &'static str, cached: usize, timings: Timings, tokens: usize) {
+        self.open = self.open.saturating_sub(1);
         let Measuring { exchange, model_name, .. } = self;
         let metrics: &Metrics = &exchange.metrics;
         let labels = Model { model_name: model_name.clone() };

@@ -9,6 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::load::LoadArgs;
+use crate::front::FrontFlags;
 use crate::parameters;
 
 /// Runs language models on this machine's CPU.
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Serve models over HTTP
     Serve(ServeArgs),
+    /// Make a key for a server
+    Key(KeyArgs),
     /// Fetch a model into the store
     Pull(PullArgs),
     /// List the models that are known and those that are here
@@ -123,7 +126,24 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub(crate) port: u16,
     #[command(flatten)]
+    pub(crate) front: FrontFlags,
+    #[command(flatten)]
     pub(crate) engine: EngineFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a new key: the key, which is shown this once, and the entry for the file of --keys
+    New {
+        /// Whose key it is; the name stands in logs
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -20,7 +20,7 @@ use crate::error::Dialect;
 use crate::ollama;
 use crate::openai::{chat, completions, embeddings, models, responses};
 use crate::router::{Access, Route, routes};
-use crate::tokens;
+use crate::{health, metrics, page, tokens};
 
 /// The document with what the handlers say of themselves.
 #[derive(OpenApi)]
@@ -53,6 +53,13 @@ use crate::tokens;
         ollama::not_done::copy,
         ollama::not_done::remove,
         show,
+        health::live,
+        health::ready,
+        metrics::show,
+        page::index,
+        page::script,
+        page::style,
+        page::icon,
     ),
     components(schemas(OpenAiError, AnthropicError, OllamaError))
 )]

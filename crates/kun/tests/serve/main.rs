@@ -6,16 +6,27 @@ mod broken;
 #[path = "../cli/kun.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod kun;
+mod measure;
+mod metrics;
 #[path = "../cli/model.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod model;
-mod measure;
 mod real;
 mod server;
 #[path = "../cli/vocabulary.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod vocabulary;
 
+mod anthropic;
 mod faults;
+mod front_drain;
+mod front_heads;
+mod front_keys;
+mod front_leaving;
+mod front_log;
+mod front_origin;
+mod front_timeouts;
+mod front_tls;
+mod ollama;
 mod openai;
 mod under_load;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 
+use crate::metrics;
 use crate::server::Server;
 
 /// Bytes of memory that a process has.
@@ -16,20 +17,11 @@ pub(crate) fn resident_bytes(pid: u32) -> u64 {
     kibibytes.expect("Linux tells") << 10
 }
 
-/// Files and sockets that a process has open.
-pub(crate) fn open_files(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
-}
-
-/// A number of `/metrics`, summed over its labels.
-pub(crate) fn metric(server: &Server, name: &str) -> f64 {
+/// A number of `/metrics` that is always there, summed over its labels.
+pub(crate) fn gauge(server: &Server, name: &str) -> f64 {
     let reply = server.get("/metrics");
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let values = reply.text().lines().filter_map(|line| {
-        let (key, value) = line.rsplit_once(' ')?;
-        (key.split('{').next() == Some(name)).then(|| value.parse::<f64>().ok())?
-    });
-    let values: Vec<f64> = values.collect();
+    let values: Vec<f64> = metrics::values(reply.text(), name).collect();
     assert!(!values.is_empty(), "no {name} in {}", reply.text());
     values.iter().sum()
 }

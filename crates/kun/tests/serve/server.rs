@@ -37,11 +37,21 @@ impl Server {
         Server::with_models(scratch, &[model.to_str().expect("UTF-8")], flags)
     }
 
-    /// Serves these models.
+    /// Serves these models, on a port of the system's choice.
     pub(crate) fn with_models(scratch: Scratch, models: &[&str], flags: &[&str]) -> Server {
+        Server::prepared(scratch, models, flags, |command| command)
+    }
+
+    /// The same with a command that was changed.
+    pub(crate) fn prepared(
+        scratch: Scratch,
+        models: &[&str],
+        flags: &[&str],
+        prepare: impl FnOnce(Command) -> Command,
+    ) -> Server {
         let mut command = scratch.command([&["serve"], models, &["--port", "0"], flags].concat());
         command.stdout(Stdio::null());
-        Server::spawn(scratch, command)
+        Server::spawn(scratch, prepare(command))
     }
 
     /// Runs a command that serves something. The address is read from the line that says it.

@@ -18,7 +18,8 @@ use ask::{Ask, asks};
 use dice::Dice;
 
 use crate::kun::Scratch;
-use crate::measure::{metric, open_files, reset, resident_bytes, wait_for};
+use crate::measure::{gauge, reset, resident_bytes, wait_for};
+use crate::metrics::{self, open_files};
 use crate::server::{Reply, Server, request};
 use crate::real;
 
@@ -74,10 +75,10 @@ fn under_pressure(pressed: &Server, alone: &Server, asks: &[Ask], workers: usize
         }
     }
     assert!(failures.is_empty(), "{} of {} differ\n{}", failures.len(), asks.len(), failures[..failures.len().min(3)].join("\n"));
-    let (preempted, cached) = (metric(pressed, "kun_preemptions_total"), metric(pressed, "kun_cached_prompt_tokens_total"));
+    let (preempted, cached) = (metrics::sum(pressed, "kun_preemptions_total"), metrics::sum(pressed, "kun_cached_prompt_tokens_total"));
     println!("{preempted} preemptions, {cached} tokens from the cache");
     assert!(preempted > 0.0 && cached > 0.0, "there was no pressure: {preempted} {cached}");
-    assert_eq!(metric(pressed, "kun_kv_pages_used"), 0.0);
+    assert_eq!(gauge(pressed, "kun_kv_pages_used"), 0.0);
 }
 
 #[test]
@@ -178,24 +179,24 @@ fn clients_that_go_at_random_moments_leave_nothing_behind() {
     };
     // What a process takes once is taken by then.
     at_once(16, 32, go);
-    let settled = || metric(&server, "kun_kv_pages_used") + metric(&server, "kun_requests_running") == 0.0;
+    let settled = || gauge(&server, "kun_kv_pages_used") + gauge(&server, "kun_requests_running") == 0.0;
     wait_for(Duration::from_secs(10), settled).expect("the first ones are gone");
-    let (files, memory) = (open_files(server.pid()), resident_bytes(server.pid()));
+    let (files, memory) = (open_files(&server), resident_bytes(server.pid()));
     at_once(16, scaled(200), go);
     let freed = wait_for(Duration::from_secs(10), settled).expect("all pages are free again");
-    let closed = wait_for(Duration::from_secs(10), || open_files(server.pid()) <= files);
+    let closed = wait_for(Duration::from_secs(10), || open_files(&server) <= files);
     let grown = resident_bytes(server.pid());
     println!("pages free after {freed:?}, files closed after {closed:?}, {memory} bytes became {grown}");
-    assert!(closed.is_some(), "{} files are open, {files} before", open_files(server.pid()));
+    assert!(closed.is_some(), "{} files are open, {files} before", open_files(&server));
     assert!(grown as f64 <= memory as f64 * 1.02 + 8e6, "{memory} bytes became {grown}");
-    assert_eq!(metric(&server, "kun_requests_waiting"), 0.0);
+    assert_eq!(gauge(&server, "kun_requests_waiting"), 0.0);
 }
 
 #[test]
 fn a_signal_to_end_cuts_no_stream() {
     for round in 0..scaled(3).max(1) {
         let mut server = Server::start(&["--drain-timeout", "30s"]);
-        let streams = 12;
+        let streams = 12_usize;
         let mut connections = Vec::new();
         for number in 0..streams {
             let mut connection = server.connect();
@@ -203,7 +204,7 @@ fn a_signal_to_end_cuts_no_stream() {
             connection.write_all(long_stream(number, 300).text(number % 3 > 0).as_bytes()).expect("it reads");
             connections.push((connection, number % 3 > 0));
         }
-        wait_for(Duration::from_secs(10), || metric(&server, "kun_requests_running") >= streams as f64);
+        wait_for(Duration::from_secs(10), || gauge(&server, "kun_requests_running") >= streams as f64);
         thread::sleep(Duration::from_millis(Dice::new(round as u64).within(0, 50)));
         let begun = Instant::now();
         server.signal(Signal::SIGTERM);
@@ -228,7 +229,7 @@ fn a_second_signal_ends_the_server_at_once_and_no_drain_outlasts_its_time() {
             connection.write_all(text(number).as_bytes()).expect("it reads");
             connections.push(connection);
         }
-        wait_for(Duration::from_secs(10), || metric(server, "kun_requests_running") >= 4.0).expect("they run");
+        wait_for(Duration::from_secs(10), || gauge(server, "kun_requests_running") >= 4.0).expect("they run");
         connections
     };
     let mut server = Server::start(&[]);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::api::{Api, GENERATING};
 use super::case::Case;
 use super::exchange::{Got, exchange, read};
-use crate::measure::{metric, reset, wait_for};
+use crate::measure::{gauge, reset, wait_for};
+use crate::metrics;
 use crate::server::{Server, request};
 
 /// What an abandoned request may take to free its pages. The promise is 100 ms; the machine of a test is busy with others.
@@ -78,7 +79,7 @@ fn short(api: Api, stream: bool) -> String {
 }
 
 fn goes(server: &Server, api: Api, stream: bool, stage: Stage, leave: Leave) -> Result<(), String> {
-    let cancelled = metric(server, "kun_cancelled_total");
+    let cancelled = metrics::sum(server, "kun_cancelled_total");
     let text = request(api.path, &if stage == Stage::Done { short(api, stream) } else { long(api, stream) }, &[]);
     let head = text.find("\r\n\r\n").expect("a head") + 4;
     let mut connection = server.connect();
@@ -91,7 +92,7 @@ fn goes(server: &Server, api: Api, stream: bool, stage: Stage, leave: Leave) -> 
     match stage {
         // The request must have been taken, or there is nothing to go away from.
         Stage::Sent => {
-            wait_for(FREED, || metric(server, "kun_kv_pages_used") > 0.0);
+            wait_for(FREED, || gauge(server, "kun_kv_pages_used") > 0.0);
         }
         Stage::FirstBytes => receive(&mut connection, 1)?,
         Stage::Later => receive(&mut connection, 2000)?,
@@ -102,11 +103,11 @@ fn goes(server: &Server, api: Api, stream: bool, stage: Stage, leave: Leave) -> 
         Leave::Reset => reset(connection),
         Leave::Close => drop(connection),
     }
-    let freed = wait_for(FREED, || metric(server, "kun_kv_pages_used") == 0.0 && metric(server, "kun_requests_waiting") == 0.0);
+    let freed = wait_for(FREED, || gauge(server, "kun_kv_pages_used") == 0.0 && gauge(server, "kun_requests_waiting") == 0.0);
     if freed.is_none() {
         return Err(format!("pages are still used after {FREED:?}"));
     }
-    let counted = metric(server, "kun_cancelled_total") - cancelled;
+    let counted = metrics::sum(server, "kun_cancelled_total") - cancelled;
     match stage {
         Stage::Head | Stage::Body | Stage::Done if counted != 0.0 => Err(format!("{counted} were counted as cancelled")),
         // It may have ended just before.

@@ -11,4 +11,9 @@ mod server;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod vocabulary;
 
+mod embeddings;
 mod openai;
+mod openapi;
+mod responses;
+mod tokens;
+mod wire;

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::load::LoadArgs;
+use crate::front::FrontFlags;
 use crate::parameters;
 
 /// Runs language models on this machine's CPU.
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Serve models over HTTP
     Serve(ServeArgs),
+    /// Make a key for a server
+    Key(KeyArgs),
     /// Fetch a model into the store
     Pull(PullArgs),
     /// List the models that are known and those that are here
@@ -42,6 +46,8 @@ pub(crate) enum Command {
     Perplexity(PerplexityArgs),
     /// Measure this machine, and how near to its limits a model runs
     Bench(BenchArgs),
+    /// Measure a server under load: this one or any other that speaks as OpenAI's does
+    Load(LoadArgs),
 }
 
 #[derive(Debug, Args)]
@@ -120,7 +126,24 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub(crate) port: u16,
     #[command(flatten)]
+    pub(crate) front: FrontFlags,
+    #[command(flatten)]
     pub(crate) engine: EngineFlags,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a new key: the key, which is shown this once, and the entry for the file of --keys
+    New {
+        /// Whose key it is; the name stands in logs
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

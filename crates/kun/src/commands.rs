@@ -3,6 +3,8 @@
 pub(crate) mod bench;
 mod detokenize;
 mod inspect;
+mod key;
+pub(crate) mod load;
 mod models;
 mod perplexity;
 mod pull;
@@ -21,7 +23,8 @@ use crate::interrupt::Interrupts;
 pub(crate) fn dispatch(command: Command, environment: &Environment, interrupts: &Interrupts) -> Outcome {
     match command {
         Command::Run(args) => run::run(args, environment, interrupts),
-        Command::Serve(args) => serve::serve(args, environment),
+        Command::Serve(args) => serve::serve(args, environment, interrupts),
+        Command::Key(args) => key::run(&args),
         Command::Pull(args) => pull::run(&args, environment),
         Command::Models(args) => models::run(&args, environment),
         Command::Rm(args) => rm::run(&args, environment),
@@ -31,5 +34,6 @@ pub(crate) fn dispatch(command: Command, environment: &Environment, interrupts: 
         Command::Template(args) => template::run(&args, environment),
         Command::Perplexity(args) => perplexity::run(&args, environment),
         Command::Bench(args) => bench::run(&args, environment),
+        Command::Load(args) => load::run(&args, environment, interrupts),
     }
 }

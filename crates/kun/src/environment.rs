@@ -17,6 +17,8 @@ pub(crate) struct Environment {
     pub(crate) hub: HubConfig,
     /// `KUN_ISA`: the name of the instruction set to use instead of the best one.
     pub(crate) isa: Option<String>,
+    /// `OPENAI_API_KEY`: the key for servers that `kun load` measures.
+    pub(crate) openai_key: Option<String>,
 }
 
 impl Environment {
@@ -44,6 +46,7 @@ impl Environment {
             home,
             hub: HubConfig::from_variables(|name| text(name).ok().flatten()),
             isa: text("KUN_ISA")?,
+            openai_key: text("OPENAI_API_KEY")?,
         })
     }
 

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 /// What names of models on the hub begin with.
 const HUB_PREFIX: &str = "hf:";
 /// The metadata key of the chat template.
-const TEMPLATE_KEY: &str = "tokenizer.chat_template";
+pub(crate) const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
 /// The model that runs when none is named.
 pub(crate) fn default_name() -> OsString {

@@ -140,7 +140,7 @@ pub(crate) fn seed(text: &str) -> Result<u64, String> {
 }
 
 /// A number within a range; NaN is in none.
-fn number<T: FromStr + PartialOrd + Display>(text: &str, min: T, max: T) -> Result<T, String> {
+pub(crate) fn number<T: FromStr + PartialOrd + Display>(text: &str, min: T, max: T) -> Result<T, String> {
     match text.trim().parse::<T>() {
         Ok(value) if value >= min && value <= max => Ok(value),
         _ => Err(format!("it must be a number from {min} to {max}")),

@@ -24,7 +24,7 @@ use crate::failure::{Failure, Outcome};
 use crate::memory::{self, Need};
 use crate::parameters::Parameters;
 use crate::weight_traffic::WeightTraffic;
-use crate::{model_file, terminal};
+use crate::{model_details, model_file, terminal};
 
 /// The context is no longer than this unless the user says so: it costs memory.
 const CTX_DEFAULT_MAX: usize = 8192;
@@ -102,6 +102,8 @@ pub(crate) struct Session {
     /// From opening the file to being ready.
     pub(crate) load_time: Duration,
     details: Details,
+    /// How a text becomes one vector, or why it can't.
+    pooling: Result<Pooling, String>,
 }
 
 impl Session {
@@ -138,7 +140,8 @@ impl Session {
             tokenizer,
             shape,
             traffic: WeightTraffic::of(&gguf),
-            details: details(&gguf),
+            details: model_details::details(&gguf),
+            pooling: model_details::pooling(&gguf),
             name,
             ctx,
             load_time: started.elapsed(),
@@ -174,7 +177,7 @@ impl Session {
             template: self.template.map_err(|failure| failure.to_string()),
             marker_tokens: self.marker_tokens,
             defaults,
-            pooling: Ok(Pooling::Mean),
+            pooling: self.pooling,
             details: self.details,
         }
     }
@@ -261,20 +264,6 @@ pub(crate) fn checked(finished: Finished) -> Outcome<Finished> {
         FinishReason::Error(why) => {
             Err(Failure::model(format!("the model can't go on with this prompt: {why}")))
         }
-    }
-}
-
-/// What a file is, for those who ask.
-fn details(gguf: &Gguf) -> Details {
-    let metadata = gguf.metadata();
-    Details {
-        architecture: metadata.architecture().unwrap_or_default().to_owned(),
-        parameters: gguf.tensors().map(|t| t.shape.iter().product::<u64>()).sum(),
-        quantisation: String::new(),
-        file_bytes: gguf.file_bytes(),
-        sha256: None,
-        template_source: model_file::template_source(gguf).map(str::to_owned),
-        modified_unix_seconds: 0,
     }
 }
 

@@ -7,8 +7,10 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, ORIGIN};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use std::io;
 use std::sync::Arc;
 
+use crate::connection::too_slow;
 use crate::error::ApiError;
 use crate::state::App;
 
@@ -75,7 +77,19 @@ async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
     match Limited::new(request.into_body(), bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes().to_vec()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(ApiError::invalid("the body ended before its end")),
+        Err(error) => Err(broken_off(&*error)),
+    }
+}
+
+/// Why a body did not come to its end: what the connection says, if it says something.
+fn broken_off(error: &(dyn std::error::Error + 'static)) -> ApiError {
+    let sources = std::iter::successors(Some(error), |error| error.source());
+    match sources.filter_map(|error| error.downcast_ref::<io::Error>()).next() {
+        Some(error) if error.kind() == io::ErrorKind::TimedOut => too_slow(),
+        Some(error) if error.kind() == io::ErrorKind::InvalidData => {
+            ApiError::invalid(error.to_string()).with_code("malformed_request")
+        }
+        _ => ApiError::invalid("the body ended before its end"),
     }
 }
 

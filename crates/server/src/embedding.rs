@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use engine::engine::Generation;
-use engine::request::{FinishReason, Finished, Rank, Request, TokenId};
+use engine::request::{Chunk, FinishReason, Finished, Rank, Request, TokenId};
 
 use crate::error::{self, ApiError};
 use crate::job::Caller;
+use crate::metrics::meter::{Meter, Pace};
 use crate::model::ServedModel;
 use crate::running::{Timings, shutting_down, timed_out};
 
@@ -39,7 +40,8 @@ pub(crate) async fn embed(
     field: &str,
     caller: Caller,
 ) -> Result<Embedded, ApiError> {
-    let requests = requests(model, inputs, field, caller)?;
+    let requests = requests(model, inputs, field, &caller)?;
+    let mut meter: Option<Meter> = None;
     let mut embedded = Embedded {
         vectors: Vec::with_capacity(requests.len()),
         prompt_tokens: 0,
@@ -52,7 +54,13 @@ pub(crate) async fn embed(
             && let Some(request) = waiting.as_slice().first()
         {
             match model.submit(vec![request.clone()], field) {
-                Ok(generation) => running.extend(generation),
+                Ok(generation) => {
+                    meter.get_or_insert_with(|| {
+                        let tokens = requests.iter().map(|request| request.prompt.len()).sum();
+                        Meter::new(caller.exchange.as_ref(), &model.name, requests.len(), tokens)
+                    });
+                    running.extend(generation);
+                }
                 // One of ours will make room; without any, somebody else has to.
                 Err(error) if error.status == StatusCode::TOO_MANY_REQUESTS && !running.is_empty() => break,
                 Err(error) => return Err(error),
@@ -60,7 +68,12 @@ pub(crate) async fn embed(
             waiting.next();
         }
         let Some(mut generation) = running.pop_front() else { return Ok(embedded) };
-        let (vector, finished) = last(&mut generation).await?;
+        let chunk = last(&mut generation).await;
+        if let Some(meter) = &mut meter {
+            let tokens = chunk.finished.as_ref().map_or(0, |finished| finished.prompt_tokens);
+            meter.chunk(&mut Pace::new(tokens, true), &chunk, false);
+        }
+        let (vector, finished) = vector(chunk)?;
         embedded.vectors.push(vector);
         embedded.prompt_tokens += finished.prompt_tokens;
         embedded.timings.queue = embedded.timings.queue.max(finished.queued);
@@ -73,7 +86,7 @@ fn requests(
     model: &ServedModel,
     inputs: Vec<Vec<TokenId>>,
     field: &str,
-    caller: Caller,
+    caller: &Caller,
 ) -> Result<Vec<Request>, ApiError> {
     let pooling = model.pooling.as_ref().map_err(|why| {
         ApiError::field("model", format!("the model {:?} gives no embeddings: {why}", model.name))
@@ -102,17 +115,24 @@ fn requests(
     Ok(requests)
 }
 
-/// The vector that comes with the last chunk.
-async fn last(generation: &mut Generation) -> Result<(Vec<f32>, Finished), ApiError> {
+/// The last chunk, and the only one.
+async fn last(generation: &mut Generation) -> Chunk {
     loop {
         let chunk = poll_fn(|context| generation.poll_next(context)).await;
         let chunk = chunk.expect("it is polled up to its last chunk");
-        let Some(finished) = chunk.finished else { continue };
-        return match finished.reason {
-            FinishReason::Stop | FinishReason::Length => Ok((chunk.embedding, finished)),
-            FinishReason::Cancelled => Err(shutting_down()),
-            FinishReason::TimedOut => Err(timed_out()),
-            FinishReason::Error(why) => Err(ApiError::internal(why)),
-        };
+        if chunk.finished.is_some() {
+            return chunk;
+        }
+    }
+}
+
+/// The vector that comes with the last chunk.
+fn vector(chunk: Chunk) -> Result<(Vec<f32>, Finished), ApiError> {
+    let finished = chunk.finished.expect("the last chunk says how it ended");
+    match finished.reason {
+        FinishReason::Stop | FinishReason::Length => Ok((chunk.embedding, finished)),
+        FinishReason::Cancelled => Err(shutting_down()),
+        FinishReason::TimedOut => Err(timed_out()),
+        FinishReason::Error(why) => Err(ApiError::internal(why)),
     }
 }

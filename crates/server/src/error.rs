@@ -22,9 +22,9 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// The dialect of a path.
-    pub(crate) fn of(path: &str) -> Self {
-        if path.starts_with("/v1/messages") {
+    /// The dialect of a path; that of the models depends on who asks.
+    pub(crate) fn of(path: &str, by_anthropic: bool) -> Self {
+        if path.starts_with("/v1/messages") || (by_anthropic && path.starts_with("/v1/models")) {
             Dialect::Anthropic
         } else if path.starts_with("/api/") {
             Dialect::Ollama
@@ -153,10 +153,20 @@ impl ApiError {
                 };
                 let mut error = Map::new();
                 error.insert("type".to_owned(), kind.into());
-                error.insert("message".to_owned(), self.message.clone().into());
+                error.insert("message".to_owned(), self.anthropic_message().into());
                 json!({ "type": "error", "error": error })
             }
             Dialect::Ollama => json!({ "error": self.message }),
+        }
+    }
+
+    /// A prompt that is too long has its own words here, too, by which clients know that it is time to shorten it.
+    fn anthropic_message(&self) -> String {
+        match (self.extra.get("n_prompt_tokens"), self.extra.get("n_ctx")) {
+            (Some(prompt), Some(context)) => {
+                format!("prompt is too long: {prompt} tokens > {context} maximum. {}", self.message)
+            }
+            _ => self.message.clone(),
         }
     }
 

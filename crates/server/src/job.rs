@@ -12,6 +12,7 @@ use text::stop::{STOP_STRINGS_MAX, StopStrings};
 
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::exchange::Exchange;
 use crate::model::ServedModel;
 
 /// Bytes of a stop string.
@@ -50,15 +51,19 @@ pub(crate) struct Job {
     pub(crate) rank: Rank,
     /// Say what the prefix cache had, and why not more.
     pub(crate) debug_cache: bool,
+    /// Where it is noted what becomes of it.
+    pub(crate) exchange: Option<Arc<Exchange>>,
 }
 
 /// Who asks.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Caller {
     /// The number of the key; 0 without keys.
     pub(crate) owner: u64,
-    /// When the request arrived.
+    /// When its answer is of no use any more.
     pub(crate) deadline: Option<Instant>,
+    /// Where it is noted what becomes of the request.
+    pub(crate) exchange: Option<Arc<Exchange>>,
 }
 
 /// What the APIs have in common, as it was said; what was not said is none.
@@ -114,7 +119,7 @@ impl Parameters {
         let model_stops = if self.ignore_eos { 0 } else { model.tokenizer.end_of_generation().len() };
         let stop_strings = self.stop_strings()?;
         let choices = self.choices(prompts.len(), config)?;
-        let rank = self.rank(caller)?;
+        let rank = self.rank(&caller)?;
         Ok(Job {
             model,
             prompts,
@@ -131,6 +136,7 @@ impl Parameters {
             show_specials: self.show_specials,
             rank,
             debug_cache: self.debug_cache,
+            exchange: caller.exchange,
         })
     }
 
@@ -268,7 +274,7 @@ impl Parameters {
         Ok(choices)
     }
 
-    fn rank(&self, caller: Caller) -> Result<Rank, ApiError> {
+    fn rank(&self, caller: &Caller) -> Result<Rank, ApiError> {
         let priority = whole("priority", self.priority, -1000, 1000)?.unwrap_or(0) as i32;
         let own = whole("deadline_ms", self.deadline_ms, 1, 1 << 40)?
             .and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms as u64)));

@@ -1,7 +1,7 @@
 //! The HTTP service: many clients, one engine a model, and the wire shapes that existing clients expect.
 //!
 //! ```text
-//! connection ─► router (layers: error shape, key, host) ─► route ─► lower ─► Job ─► Running ─► render ─► body
+//! connection ─► front (log, error shape, host, key) ─► route ─► lower ─► Job ─► Running ─► render ─► body
 //! ```
 //!
 //! Each API is a thin lowering of its requests onto one [`job::Job`] and a rendering of one stream of
@@ -11,24 +11,37 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod anthropic;
 mod body;
 mod cache_doctor;
 pub mod config;
 mod connection;
+mod conversation;
+mod date;
 mod embedding;
 mod error;
+mod exchange;
+mod front;
+mod health;
 mod job;
+pub mod keys;
 mod lowering;
+mod metrics;
 pub mod model;
+mod ollama;
 mod openai;
 mod openapi;
+mod page;
 mod router;
 mod running;
 mod state;
 mod stream;
 mod templated;
+mod tls;
 mod tokens;
 
 pub use config::Config;
-pub use connection::{Server, StartError};
+pub use connection::{Control, Server, StartError};
+pub use keys::Key;
 pub use model::{Defaults, Details, ServedModel};
+pub use tls::{Tls, TlsError};

@@ -64,6 +64,8 @@ pub struct Details {
     pub template_source: Option<String>,
     /// When the file was written, in seconds since 1970.
     pub modified_unix_seconds: u64,
+    /// The file's metadata; null in the place of lists.
+    pub metadata: Map<String, Value>,
 }
 
 impl fmt::Debug for ServedModel {
@@ -133,6 +135,24 @@ impl ServedModel {
     /// The same without the beginning-of-text token that the vocabulary asks for.
     pub(crate) fn tokenize_bare(&self, text: &str) -> Vec<TokenId> {
         self.tokenizer.encode(text, Specials::Parse)
+    }
+
+    /// The prompt of a model that writes what stands between two texts.
+    pub(crate) fn fill_in_the_middle(&self, prefix: &str, suffix: &str) -> Result<Vec<TokenId>, ApiError> {
+        let Some(fim) = self.tokenizer.fim() else {
+            let message = format!("suffix: {} has no tokens to fill in the middle; leave it out", self.name);
+            return Err(ApiError::unsupported("suffix", message));
+        };
+        let mut tokens: Vec<TokenId> = self.tokenizer.bos_to_add().into_iter().collect();
+        // Both are text of files, in which nothing is structure.
+        let mut add = |marker, text: &str| {
+            tokens.push(marker);
+            tokens.extend(self.tokenizer.encode(text, Specials::AsText));
+        };
+        add(fim.prefix, prefix);
+        add(fim.suffix, suffix);
+        add(fim.middle, "");
+        Ok(tokens)
     }
 
     /// Hands requests to the engine, all or none. `prompt` names the field that the prompts came from.

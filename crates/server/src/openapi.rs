@@ -15,10 +15,12 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 
+use crate::anthropic::messages;
 use crate::error::Dialect;
+use crate::ollama;
 use crate::openai::{chat, completions, embeddings, models, responses};
 use crate::router::{Access, Route, routes};
-use crate::tokens;
+use crate::{health, metrics, page, tokens};
 
 /// The document with what the handlers say of themselves.
 #[derive(OpenApi)]
@@ -35,7 +37,29 @@ use crate::tokens;
         tokens::detokenize,
         tokens::info,
         tokens::apply_template,
+        messages::create,
+        messages::count_tokens,
+        ollama::chat::complete,
+        ollama::generate::complete,
+        ollama::embed::create,
+        ollama::embed::create_one,
+        ollama::models::tags,
+        ollama::models::ps,
+        ollama::models::show,
+        ollama::models::version,
+        ollama::not_done::pull,
+        ollama::not_done::push,
+        ollama::not_done::create,
+        ollama::not_done::copy,
+        ollama::not_done::remove,
         show,
+        health::live,
+        health::ready,
+        metrics::show,
+        page::index,
+        page::script,
+        page::style,
+        page::icon,
     ),
     components(schemas(OpenAiError, AnthropicError, OllamaError))
 )]
@@ -89,7 +113,7 @@ fn complete(operation: &mut Operation, route: &Route) {
         }
         Access::Open => operation.security = Some(Vec::new()),
     }
-    let schema = match Dialect::of(route.path) {
+    let schema = match Dialect::of(route.path, false) {
         Dialect::OpenAi => "OpenAiError",
         Dialect::Anthropic => "AnthropicError",
         Dialect::Ollama => "OllamaError",

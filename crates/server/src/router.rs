@@ -6,19 +6,17 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
-use axum::http::{Method, Response, StatusCode};
-use axum::middleware::{self, Next};
+use axum::http::{Method, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
-use crate::error::{ApiError, Dialect};
-use crate::job::Caller;
+use crate::anthropic::messages;
+use crate::error::ApiError;
+use crate::ollama;
 use crate::openai::{chat, completions, embeddings, models, responses};
-use crate::openapi;
 use crate::state::App;
-use crate::tokens;
+use crate::{front, health, metrics, openapi, page, tokens};
 
 /// A way into the service.
 pub(crate) struct Route {
@@ -35,13 +33,12 @@ pub(crate) enum Access {
     /// Who has a key.
     Key,
     /// Anyone.
-    #[allow(dead_code, reason = "no route is open yet")]
     Open,
 }
 
 /// Every route.
 pub(crate) fn routes() -> Vec<Route> {
-    use Access::Key;
+    use Access::{Key, Open};
     vec![
         post("/v1/chat/completions", Key, chat::complete),
         post("/v1/completions", Key, completions::complete),
@@ -53,7 +50,29 @@ pub(crate) fn routes() -> Vec<Route> {
         post("/detokenize", Key, tokens::detokenize),
         get("/tokenizer_info", Key, tokens::info),
         post("/apply-template", Key, tokens::apply_template),
+        post("/v1/messages", Key, messages::create),
+        post("/v1/messages/count_tokens", Key, messages::count_tokens),
+        post("/api/chat", Key, ollama::chat::complete),
+        post("/api/generate", Key, ollama::generate::complete),
+        post("/api/embed", Key, ollama::embed::create),
+        post("/api/embeddings", Key, ollama::embed::create_one),
+        get("/api/tags", Key, ollama::models::tags),
+        get("/api/ps", Key, ollama::models::ps),
+        post("/api/show", Key, ollama::models::show),
+        get("/api/version", Key, ollama::models::version),
+        post("/api/pull", Key, ollama::not_done::pull),
+        post("/api/push", Key, ollama::not_done::push),
+        post("/api/create", Key, ollama::not_done::create),
+        post("/api/copy", Key, ollama::not_done::copy),
+        delete("/api/delete", Key, ollama::not_done::remove),
         get("/openapi.json", Key, openapi::show),
+        get("/health", Open, health::live),
+        get("/ready", Key, health::ready),
+        get("/metrics", Key, metrics::show),
+        get("/", Open, page::index),
+        get("/page.js", Open, page::script),
+        get("/page.css", Open, page::style),
+        get("/icon.svg", Open, page::icon),
     ]
 }
 
@@ -65,18 +84,18 @@ fn post<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access,
     Route { method: Method::POST, path, access, handler: on(MethodFilter::POST, handler) }
 }
 
+fn delete<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: Method::DELETE, path, access, handler: on(MethodFilter::DELETE, handler) }
+}
+
 /// The service.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for route in routes() {
         router = router.route(route.path, route.handler);
     }
-    router
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(identify))
-        .layer(middleware::from_fn(write_errors))
-        .with_state(app)
+    let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    front::before(router, &app).with_state(app)
 }
 
 async fn not_found(request: Request) -> ApiError {
@@ -90,29 +109,4 @@ async fn method_not_allowed(request: Request) -> ApiError {
     let message = format!("{} is not allowed on {shown}", request.method());
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", message)
         .with_code("method_not_allowed")
-}
-
-/// Says who asks.
-async fn identify(mut request: Request, next: Next) -> Response<Body> {
-    request.extensions_mut().insert(Caller::default());
-    next.run(request).await
-}
-
-/// Writes the bodies of errors in the shape of the API that the path belongs to.
-async fn write_errors(request: Request, next: Next) -> Response<Body> {
-    let dialect = Dialect::of(request.uri().path());
-    let mut response = next.run(request).await;
-    match response.extensions_mut().remove::<ApiError>() {
-        Some(error) => {
-            let mut written = error.response(dialect);
-            // Such as which methods are allowed.
-            for (name, value) in response.headers() {
-                if !written.headers().contains_key(name) && name != "content-length" {
-                    written.headers_mut().insert(name, value.clone());
-                }
-            }
-            written
-        }
-        None => response,
-    }
 }

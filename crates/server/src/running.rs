@@ -17,6 +17,7 @@ use text::stop::StopStrings;
 
 use crate::error::ApiError;
 use crate::job::Job;
+use crate::metrics::meter::{Meter, Pace};
 use crate::model::ServedModel;
 
 /// What happens to a job. Choices are numbered prompt by prompt.
@@ -95,6 +96,7 @@ pub(crate) struct Running {
     /// Which choice is asked first, so that none is always last.
     next: usize,
     ready: VecDeque<Event>,
+    meter: Meter,
 }
 
 /// One answer.
@@ -114,14 +116,17 @@ struct Choice {
     waiting: VecDeque<(usize, Token)>,
     /// The stop string that was found: the engine has been told to stop, and its last word is waited for.
     stop: Option<String>,
+    pace: Pace,
 }
 
 impl Running {
     /// Hands a job to the engine.
     pub(crate) fn start(job: &Job) -> Result<Running, ApiError> {
         let generations = job.model.submit(job.requests()?, job.prompt_field)?;
+        let prompt_tokens = job.prompts.iter().map(Vec::len).sum();
+        let meter = Meter::new(job.exchange.as_ref(), &job.model.name, generations.len(), prompt_tokens);
         let named_stops: Arc<[TokenId]> = job.stop_tokens[job.model_stops..].into();
-        let choices = generations.into_iter().map(|generation| Choice {
+        let choices = generations.into_iter().enumerate().map(|(index, generation)| Choice {
             generation: Some(generation),
             named_stops: Arc::clone(&named_stops),
             decoder: StreamDecoder::new(),
@@ -133,12 +138,14 @@ impl Running {
             shown: 0,
             waiting: VecDeque::new(),
             stop: None,
+            pace: Pace::new(job.prompts[index / job.choices].len(), index % job.choices == 0),
         });
         Ok(Running {
             choices: choices.collect(),
             model: Arc::clone(&job.model),
             next: 0,
             ready: VecDeque::new(),
+            meter,
         })
     }
 
@@ -182,6 +189,7 @@ impl Running {
             let Poll::Ready(chunk) = generation.poll_next(context) else { continue };
             self.next = (index + 1) % count;
             let chunk = chunk.expect("a choice is polled up to its last chunk");
+            self.meter.chunk(&mut choice.pace, &chunk, choice.stop.is_some());
             choice.take(index, chunk, &self.model, &mut self.ready);
             return true;
         }

@@ -5,12 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::front::Front;
 use crate::model::ServedModel;
 
 /// The server's state.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: Config,
+    pub(crate) front: Front,
     models: Vec<Arc<ServedModel>>,
     /// When the server started, in seconds since 1970.
     pub(crate) started_unix_seconds: u64,
@@ -18,7 +20,7 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, models: Vec<Arc<ServedModel>>) -> Self {
-        App { config, models, started_unix_seconds: unix_seconds() }
+        App { front: Front::new(&config), config, models, started_unix_seconds: unix_seconds() }
     }
 
     /// The model of that name; the first one if none is named.

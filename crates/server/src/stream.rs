@@ -35,8 +35,20 @@ pub(crate) trait Render: Send + 'static {
 pub(crate) enum Framing {
     /// `data: …` and an empty line, with comments to keep the stream alive.
     ServerSentEvents,
-    /// A line each. White space between them, which keeps the stream alive, is nothing to a reader of JSON.
+    /// A line each. A blank before one, which keeps the stream alive, is nothing to a reader of JSON; an empty line would
+    /// be an error to those who read line by line.
     Lines,
+}
+
+impl Framing {
+    /// What can stand between two frames and says nothing.
+    pub(crate) fn comment(self) -> &'static [u8] {
+        match self {
+            Framing::ServerSentEvents => b": ping\n\n",
+            // Not a line of its own: readers take each line for an object.
+            Framing::Lines => b" ",
+        }
+    }
 }
 
 /// Frames that wait to be sent, as bytes.
@@ -86,11 +98,7 @@ impl Frames {
     }
 
     fn keep_alive(&mut self) {
-        self.bytes.extend_from_slice(if self.framing == Framing::ServerSentEvents {
-            b": ping\n\n"
-        } else {
-            b"\n"
-        });
+        self.bytes.extend_from_slice(self.framing.comment());
     }
 
     fn take(&mut self) -> Bytes {
@@ -101,6 +109,16 @@ impl Frames {
 /// The error frame of the OpenAI style: an object with `error`, and no `[DONE]` after it.
 pub(crate) fn openai_failed(error: &ApiError, out: &mut Frames) {
     out.json(&error.body(Dialect::OpenAi));
+}
+
+/// An error as the last frame of a stream, for those who know no more of the stream than this.
+pub(crate) fn error_frame(error: &ApiError, framing: Framing, dialect: Dialect) -> Bytes {
+    let mut frames = Frames::new(framing);
+    match dialect {
+        Dialect::Anthropic => frames.named("error", &error.body(dialect)),
+        Dialect::OpenAi | Dialect::Ollama => frames.json(&error.body(dialect)),
+    }
+    frames.take()
 }
 
 /// The response that tells a running job as it goes on. Dropping its body cancels the job.

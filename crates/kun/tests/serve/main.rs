@@ -3,6 +3,7 @@
 #[path = "../cli/kun.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod kun;
+mod metrics;
 #[path = "../cli/model.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod model;
@@ -11,7 +12,17 @@ mod server;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod vocabulary;
 
+mod anthropic;
 mod embeddings;
+mod front_drain;
+mod front_heads;
+mod front_keys;
+mod front_leaving;
+mod front_log;
+mod front_origin;
+mod front_timeouts;
+mod front_tls;
+mod ollama;
 mod openai;
 mod openapi;
 mod responses;

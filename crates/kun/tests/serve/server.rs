@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -39,8 +39,19 @@ impl Server {
 
     /// Serves these models. The address is read from the line that says it.
     pub(crate) fn with_models(scratch: Scratch, models: &[&str], flags: &[&str]) -> Server {
+        Server::prepared(scratch, models, flags, |command| command)
+    }
+
+    /// The same with a command that was changed.
+    pub(crate) fn prepared(
+        scratch: Scratch,
+        models: &[&str],
+        flags: &[&str],
+        prepare: impl FnOnce(Command) -> Command,
+    ) -> Server {
         let log = scratch.path("server.log");
-        let mut command = scratch.command([&["serve"], models, &["--port", "0"], flags].concat());
+        let command = scratch.command([&["serve"], models, &["--port", "0"], flags].concat());
+        let mut command = prepare(command);
         let file = File::create(&log).expect("the target folder can be written");
         command.stdout(Stdio::null()).stderr(file);
         let child = command.spawn().expect("the binary starts");

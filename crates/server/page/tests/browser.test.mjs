@@ -13,6 +13,9 @@ const SCREENSHOTS = process.env.KUN_TEST_SCREENSHOTS;
 /** What makes any model, and the scripted server, talk for a while. */
 const TALK = "slow please: tell me a very long story about the sea, with every detail that you can think of.";
 
+/** A small model may talk until its context is full. Where its words don't matter, it gets this many. */
+const BRIEF = { "kun.beginning": JSON.stringify({ sampling: { max_completion_tokens: 64 } }) };
+
 let browser;
 let mock;
 let url;
@@ -30,7 +33,7 @@ after(async () => {
 
 /** Runs a test on a fresh page, which must have complained of nothing in the end. */
 async function onPage(options, run) {
-  const opened = await openPage(browser, url, options);
+  const opened = await openPage(browser, url, { settings: BRIEF, ...options });
   try {
     await run(opened.page, opened);
     assert.deepEqual(await allComplaints(opened), []);
@@ -53,7 +56,7 @@ test("a message is answered, with figures below", () =>
   }));
 
 test("an answer can be stopped, and what had come stays", () =>
-  onPage({}, async (page) => {
+  onPage({ settings: {} }, async (page) => {
     // A small model may be done before it can be stopped: then it is asked again.
     for (let round = 0; round < 5; round += 1) {
       await page.getByRole("button", { name: "New chat" }).first().click();
@@ -90,7 +93,7 @@ test("after a reload the conversation, the draft and the address are there", () 
   }));
 
 test("an answer that streams while the page is reloaded is kept as far as it came", () =>
-  onPage({}, async (page) => {
+  onPage({ settings: {} }, async (page) => {
     await composer(page).fill(TALK);
     await composer(page).press("Enter");
     await prose(page).first().waitFor();
@@ -143,6 +146,8 @@ test("an answer is asked for again, and both stay", () =>
 test("everything can be done with the keyboard alone", () =>
   onPage({}, async (page) => {
     const press = (...keys) => keys.reduce((before, key) => before.then(() => page.keyboard.press(key)), Promise.resolve());
+    const inField = () => page.waitForFunction(() => document.activeElement?.id === "composer");
+    await inField();
     await page.keyboard.type("First chat");
     await press("Shift+Enter");
     await page.keyboard.type("second line");
@@ -152,6 +157,7 @@ test("everything can be done with the keyboard alone", () =>
     assert.deepEqual(await texts(bubbles(page)), ["First chat\nsecond line"]);
     await press("Control+Shift+O");
     await page.getByText("Your messages go to").waitFor();
+    await inField();
     await page.keyboard.type("Second chat");
     await press("Enter");
     await bubbles(page).first().waitFor();
@@ -160,7 +166,7 @@ test("everything can be done with the keyboard alone", () =>
     await press("ArrowUp");
     assert.equal(await focused(page), "Edit");
     await press("Escape");
-    await page.waitForFunction(() => document.activeElement?.id === "composer");
+    await inField();
     await press("Control+Shift+Enter");
     await page.getByText("2/2").waitFor();
     await ended(page);
@@ -185,7 +191,7 @@ test("everything can be done with the keyboard alone", () =>
     await press("Control+.");
     await page.getByRole("dialog", { name: "Chat settings" }).waitFor();
     await press("Escape");
-    await page.waitForFunction(() => document.activeElement?.id === "composer");
+    await inField();
     await press("Control+/");
     await page.getByRole("dialog", { name: "Keyboard shortcuts" }).waitFor();
     await press("Escape", "Control+B");

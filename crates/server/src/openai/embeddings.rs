@@ -126,7 +126,7 @@ fn accounts(embedded: &Embedded) -> (EmbeddingUsage, Timings) {
 }
 
 /// The first numbers of a vector, made 1 long again. No direction, 0, stays as it is.
-fn shortened(mut vector: Vec<f32>, dimensions: usize) -> Vec<f32> {
+pub(crate) fn shortened(mut vector: Vec<f32>, dimensions: usize) -> Vec<f32> {
     if dimensions >= vector.len() {
         return vector;
     }

@@ -11,7 +11,7 @@ use crate::running::Token;
 /// Of the tokens of a chat's answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ChoiceLogprobs {
-    content: Vec<TokenLogprob>,
+    pub(crate) content: Vec<TokenLogprob>,
     refusal: Option<Vec<TokenLogprob>>,
 }
 

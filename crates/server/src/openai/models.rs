@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Response, Uri};
+use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::anthropic::{self, models::AnthropicModel};
 use crate::error::ApiError;
 use crate::model::ServedModel;
 use crate::state::App;
@@ -47,9 +51,16 @@ impl Model {
 
 /// Lists the models.
 #[utoipa::path(get, path = "/v1/models", tag = "models", responses((status = 200, body = ModelList)))]
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response<Body>, ApiError> {
+    if anthropic::is_asked(&headers) {
+        return Ok(Json(anthropic::models::list(&app, &uri)?).into_response());
+    }
     let data = app.models().iter().map(|model| Model::of(model, &app)).collect();
-    Json(ModelList { object: "list", data })
+    Ok(Json(ModelList { object: "list", data }).into_response())
 }
 
 /// Shows one model.
@@ -57,7 +68,11 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-) -> Result<Json<Model>, ApiError> {
+    headers: HeaderMap,
+) -> Result<Response<Body>, ApiError> {
     let model = app.model(Some(&id)).await?;
-    Ok(Json(Model::of(&model, &app)))
+    if anthropic::is_asked(&headers) {
+        return Ok(Json(AnthropicModel::of(&model)).into_response());
+    }
+    Ok(Json(Model::of(&model, &app)).into_response())
 }

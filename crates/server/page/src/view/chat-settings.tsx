@@ -28,7 +28,7 @@ export function ChatSettings({ thread }: { thread: Thread }) {
     show({ text: w.usedForNew });
   };
   return (
-    <Dialog title={w.chatSettings} class="side">
+    <Dialog name="chat" title={w.chatSettings} class="side">
       <div class="field">
         <label for="chat-model">{w.model}</label>
         <ModelPicker thread={thread} id="chat-model" />

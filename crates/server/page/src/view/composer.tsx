@@ -1,6 +1,6 @@
 // The field to write in. What is in it survives a reload; Enter sends it, unless an input method is at work.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { type Signal, signal } from "@preact/signals";
 import { send, stop } from "../chat/answers";
 import { modelFor } from "../chat/models";
@@ -25,7 +25,8 @@ export function Composer({ thread }: { thread: Thread }) {
   const busy = running.value.has(thread.id);
   // A conversation that does not exist yet has no id that would be known after a reload.
   const draftName = thread.isEmpty ? "" : thread.id;
-  useEffect(() => {
+  // At once and not after the next frame: a letter may be typed before that.
+  useLayoutEffect(() => {
     text.value = draftOf(draftName);
   }, []);
   useEffect(() => keepDraft(draftName, text.value), [text.value]);

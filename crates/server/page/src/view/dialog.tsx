@@ -1,17 +1,27 @@
 // A window above the page. The browser itself keeps the focus in it, closes it on Esc and gives the focus back.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { words } from "../words";
 import { Icon } from "./icons";
 import { NoticeView } from "./notice";
-import { dialog } from "./state";
+import { dialog, type DialogName } from "./state";
 
-export function Dialog({ title, class: kind, children }: { title: string; class: string; children: ComponentChildren }) {
+interface DialogProps {
+  name: DialogName;
+  title: string;
+  class: string;
+  children: ComponentChildren;
+}
+
+export function Dialog({ name, title, class: kind, children }: DialogProps) {
   const w = words.value;
   const box = useRef<HTMLDialogElement>(null);
-  const close = () => (dialog.value = undefined);
-  useEffect(() => {
+  // The browser tells of the end of one window a little later, and by then another may be open.
+  const close = () => {
+    if (dialog.peek() === name) dialog.value = undefined;
+  };
+  useLayoutEffect(() => {
     const opener = document.activeElement;
     box.current?.showModal();
     return () => {

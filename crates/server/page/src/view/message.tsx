@@ -1,6 +1,6 @@
 // One message: its text, the ways through its versions, and what can be done with it.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { answer, answerAgain, sendEdited } from "../chat/answers";
 import { keep } from "../chat/chats";
 import type { Message } from "../chat/conversation";
@@ -116,7 +116,7 @@ function Editor({ thread, message }: { thread: Thread; message: Message }) {
     editing.value = undefined;
     focusComposer();
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     field.current?.focus();
     field.current?.setSelectionRange(text.length, text.length);
   }, []);

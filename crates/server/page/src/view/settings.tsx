@@ -13,7 +13,7 @@ import { saveFile } from "./files";
 export function Settings() {
   const w = words.value;
   return (
-    <Dialog title={w.settings} class="middle">
+    <Dialog name="settings" title={w.settings} class="middle">
       <Choice name="theme" legend={w.appearance} value={theme} options={[["system", w.themeSystem], ["light", w.themeLight], ["dark", w.themeDark]]} />
       <Choice name="language" legend={w.language} value={language} options={[["system", w.languageSystem], ["en", "English"], ["zh", "中文"]]} />
       <div class="field">

@@ -7,7 +7,7 @@ import { KEYS } from "./keys";
 export function Shortcuts() {
   const w = words.value;
   return (
-    <Dialog title={w.shortcuts} class="middle">
+    <Dialog name="shortcuts" title={w.shortcuts} class="middle">
       <dl class="shortcuts">
         {KEYS.map(([name, keys]) => (
           <div key={name}>

@@ -2,7 +2,7 @@
 //
 // The list is one stop of the Tab key; within it the arrows move.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { current, open, remove, rename, search } from "../chat/chats";
 import type { Conversation } from "../chat/conversation";
 import { running } from "../chat/running";
@@ -152,7 +152,7 @@ function Row({ conversation, isShown, isEntry }: { conversation: Conversation; i
 
 function TitleField({ id, title, done }: { id: string; title: string; done: () => void }) {
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.select(), []);
+  useLayoutEffect(() => field.current?.select(), []);
   const save = () => {
     void rename(id, field.current?.value ?? "");
     done();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use engine::request::TokenId;
 use serde::Deserialize;
-use text::tokenizer::Specials;
 use utoipa::ToSchema;
 
 use super::super::prompts::Prompts;
@@ -174,7 +173,7 @@ impl CompletionRequest {
                 Err(ApiError::field("suffix", "suffix does not go with echo: the answer stands before it"))
             }
             (Prompts::Texts(texts), Some(suffix)) => {
-                texts.iter().map(|text| fill_in_the_middle(model, text, suffix)).collect()
+                texts.iter().map(|text| model.fill_in_the_middle(text, suffix)).collect()
             }
             (Prompts::Tokens(_), Some(_)) => {
                 Err(ApiError::field("suffix", "suffix needs a prompt of text, not of tokens"))
@@ -210,22 +209,4 @@ impl CompletionRequest {
             debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
         }
     }
-}
-
-/// The prompt of a model that writes what stands between two texts.
-fn fill_in_the_middle(model: &ServedModel, prefix: &str, suffix: &str) -> Result<Vec<TokenId>, ApiError> {
-    let Some(fim) = model.tokenizer.fim() else {
-        let message = format!("suffix: {} has no tokens to fill in the middle; leave it out", model.name);
-        return Err(ApiError::unsupported("suffix", message));
-    };
-    let mut tokens: Vec<TokenId> = model.tokenizer.bos_to_add().into_iter().collect();
-    // Both are text of files, in which nothing is structure.
-    let mut add = |marker, text: &str| {
-        tokens.push(marker);
-        tokens.extend(model.tokenizer.encode(text, Specials::AsText));
-    };
-    add(fim.prefix, prefix);
-    add(fim.suffix, suffix);
-    add(fim.middle, "");
-    Ok(tokens)
 }

@@ -18,6 +18,7 @@ mod server;
 mod vocabulary;
 
 mod anthropic;
+mod embeddings;
 mod faults;
 mod front_drain;
 mod front_heads;
@@ -29,4 +30,8 @@ mod front_timeouts;
 mod front_tls;
 mod ollama;
 mod openai;
+mod openapi;
+mod responses;
+mod tokens;
 mod under_load;
+mod wire;

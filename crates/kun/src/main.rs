@@ -17,6 +17,7 @@ mod model_file;
 mod output;
 mod parameters;
 mod session;
+mod settings;
 mod terminal;
 mod usage;
 mod weight_traffic;

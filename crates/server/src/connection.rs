@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::model::ServedModel;
+use crate::registry::Registry;
 use crate::router::router;
 use crate::state::App;
 
@@ -49,7 +49,7 @@ impl Server {
     ///
     /// # Errors
     /// If the address can't be had.
-    pub async fn bind(config: Config, models: Vec<Arc<ServedModel>>) -> Result<Server, StartError> {
+    pub async fn bind(config: Config, models: Arc<Registry>) -> Result<Server, StartError> {
         let address = config.address;
         let listener =
             TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })?;

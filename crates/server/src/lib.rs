@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
 mod answers;
 mod body;
 mod cache_doctor;
@@ -19,6 +20,7 @@ mod error;
 mod job;
 pub mod model;
 mod openai;
+pub mod registry;
 mod router;
 mod running;
 mod state;
@@ -27,3 +29,4 @@ mod stream;
 pub use config::Config;
 pub use connection::{Server, StartError};
 pub use model::{Defaults, Details, ServedModel};
+pub use registry::{Entry, Loader, Registry};

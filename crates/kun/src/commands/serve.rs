@@ -1,45 +1,61 @@
 //! `kun serve`: models behind an HTTP address, until a signal ends it.
 
-use std::net::SocketAddr;
+mod address;
+mod budget;
+mod fleet;
+mod greeting;
+
 use std::sync::Arc;
+use std::time::Instant;
 
-use server::{Config, Server};
+use server::{Registry, Server};
+use tokio::runtime::Runtime;
 
-use crate::cli::ServeArgs;
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
-use crate::session::{self, Ctx, Session};
-use crate::{model_file, output};
+use crate::output;
+use crate::settings::{self, ServeArgs};
+use fleet::Fleet;
 
-/// Contexts that the KV cache has room for, whatever runs.
-const CONTEXTS: usize = 8;
+/// Threads that serve connections. The models' threads do the work that takes time.
+const CONNECTION_THREADS: usize = 2;
+/// Threads for what blocks: templates, and the loading of models. Each thread costs memory of its own.
+const BLOCKING_THREADS: usize = 8;
 
-pub(crate) fn serve(args: ServeArgs, environment: &Environment) -> Outcome {
-    let names = if args.models.is_empty() { vec![model_file::default_name()] } else { args.models };
-    let mut models = Vec::new();
-    for name in &names {
-        let ctx = Ctx::of_flag(args.engine.ctx);
-        let options = session::Options {
-            ctx,
-            threads: args.engine.threads,
-            sequences: 256,
-            kv_tokens: CONTEXTS * 8192,
-        };
-        models.push(Arc::new(Session::open(name, &options, environment)?.into_served()));
+pub(crate) fn serve(args: &ServeArgs, environment: &Environment) -> Outcome {
+    let given = settings::gather(args, environment)?;
+    let mut settings = settings::settle(&given)?;
+    if args.print_config {
+        return output::write(settings::printed(&given));
     }
-    let config = Config { address: SocketAddr::new(args.host, args.port), ..Config::default() };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    settings.server.body_memory_bytes =
+        settings.server.body_memory_bytes.max(settings.server.body_bytes_max);
+    let runtime = runtime()?;
+    let fleet = Arc::new(Fleet::gather(&settings, environment)?);
+    let registry =
+        Registry::new(fleet.entries(), fleet.plan.models, settings.load_wait, Arc::clone(&fleet) as _);
+    // Before the models are loaded, which would be in vain if the address can't be had.
+    let server = runtime
+        .block_on(Server::bind(settings.server.clone(), Arc::clone(&registry)))
+        .map_err(address::failure)?;
+    let address = server.address().map_err(|e| Failure::io(e.to_string()))?;
+    let started = Instant::now();
+    for index in fleet.at_start() {
+        registry.insert(index, fleet.open_first(index)?);
+    }
+    greeting::say(&fleet, &settings, address, started.elapsed());
+    runtime.block_on(server.run(terminated()));
+    Ok(())
+}
+
+fn runtime() -> Outcome<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONNECTION_THREADS)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("kun-http")
         .enable_all()
         .build()
-        .map_err(|e| Failure::memory(format!("the server's threads cannot be started: {e}")))?;
-    runtime.block_on(async {
-        let server = Server::bind(config, models).await.map_err(|e| Failure::io(e.to_string()))?;
-        let address = server.address().map_err(|e| Failure::io(e.to_string()))?;
-        output::note(format!("kun serves at http://{address}"));
-        server.run(terminated()).await;
-        Ok(())
-    })
+        .map_err(|e| Failure::memory(format!("the server's threads cannot be started: {e}")))
 }
 
 /// Comes to pass when the process is asked to end.

@@ -160,7 +160,7 @@ pub(crate) struct Lowered {
 impl ChatRequest {
     pub(crate) async fn lower(self, app: &App, caller: Caller) -> Result<Lowered, ApiError> {
         self.refuse()?;
-        let model = app.model(self.model.as_deref()).await?;
+        let (model, place) = app.admit(self.model.as_deref()).await?;
         let stream = self.stream.unwrap_or(false);
         let include_usage = include_usage(stream, self.stream_options.as_ref())?;
         let logprobs = self.logprobs()?;
@@ -171,9 +171,11 @@ impl ChatRequest {
         let given = self.messages.len();
         let messages = messages::lower(self.messages, &model)?;
         let rendered = {
-            let (model, messages) = (Arc::clone(&model), messages.clone());
+            let (model, messages, place) = (Arc::clone(&model), messages.clone(), place.clone());
             // A template is a program from a stranger and may take its time.
             tokio::task::spawn_blocking(move || {
+                // It goes on if the client leaves, and counts until it has ended.
+                let _place = place;
                 let text = model.render(&messages, &extra, answer)?;
                 let tokens = model.tokenize(&text);
                 Ok::<_, ApiError>((text, tokens))

@@ -13,6 +13,7 @@
 mod admission;
 mod answers;
 mod body;
+mod body_memory;
 mod cache_doctor;
 pub mod config;
 mod connection;

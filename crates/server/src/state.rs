@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::admission::{Admission, Place};
+use crate::body_memory::BodyMemory;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::model::ServedModel;
@@ -14,6 +15,7 @@ use crate::registry::Registry;
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) body_memory: BodyMemory,
     admission: Admission,
     /// When the server started, in seconds since 1970.
     pub(crate) started_unix_seconds: u64,
@@ -21,7 +23,13 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(config: Config, registry: Arc<Registry>) -> Self {
-        App { config, registry, admission: Admission::new(), started_unix_seconds: unix_seconds() }
+        App {
+            body_memory: BodyMemory::new(config.body_memory_bytes),
+            admission: Admission::new(),
+            started_unix_seconds: unix_seconds(),
+            config,
+            registry,
+        }
     }
 
     /// The model of that name, the first one if none is named. It is loaded if need be, and stays as long as it is kept.

@@ -15,6 +15,7 @@ use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use crate::settings::{self, ServeArgs};
+use budget::Wanted;
 use fleet::Fleet;
 
 /// Threads that serve connections. The models' threads do the work that takes time.
@@ -28,10 +29,17 @@ pub(crate) fn serve(args: &ServeArgs, environment: &Environment) -> Outcome {
     if args.print_config {
         return output::write(settings::printed(&given));
     }
-    settings.server.body_memory_bytes =
-        settings.server.body_memory_bytes.max(settings.server.body_bytes_max);
+    let (budget, auto) = budget::budget(settings.memory)?;
+    settings.server.body_memory_bytes = budget::bodies(budget, settings.server.body_bytes_max);
+    let wanted = Wanted {
+        budget,
+        auto,
+        bodies: settings.server.body_memory_bytes as u64,
+        queue_max: settings.queue_max,
+        sequences_max: settings.sequences_max,
+    };
     let runtime = runtime()?;
-    let fleet = Arc::new(Fleet::gather(&settings, environment)?);
+    let fleet = Arc::new(Fleet::gather(&settings, &wanted, environment)?);
     let registry =
         Registry::new(fleet.entries(), fleet.plan.models, settings.load_wait, Arc::clone(&fleet) as _);
     // Before the models are loaded, which would be in vain if the address can't be had.

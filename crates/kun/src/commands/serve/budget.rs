@@ -26,6 +26,9 @@ const AUTO_KV_TOKENS: u64 = 1 << 16;
 /// Answers at a time, when nothing is said: as many as this, and as have logits in a part of the memory.
 const AUTO_SEQUENCES: u64 = 256;
 const AUTO_LOGITS_PART: u64 = 16;
+/// The part of the memory that is for request bodies, and the most that they get.
+const BODIES_PART: u64 = 32;
+const BODIES_MAX: u64 = 64 * MIB;
 /// Bytes of a running or waiting request outside of the KV cache, on average: its text, its tokens, its buffers.
 const REQUEST_BYTES: u64 = 32 << 10;
 /// What is kept about a page beside its numbers.
@@ -44,8 +47,10 @@ pub(super) struct Needs {
     pub(super) weights: u64,
     /// Activations, logits, requests: all that a full engine works with.
     pub(super) working: u64,
-    /// A page of the KV cache.
+    /// A page of the KV cache in all layers.
     pub(super) page: u64,
+    /// Layers that keep keys and values, each in a buffer of its own.
+    pub(super) layers: u64,
     pub(super) context_tokens: usize,
     /// While it is being loaded, the largest tensor is there twice.
     pub(super) largest_tensor: u64,
@@ -96,6 +101,11 @@ pub(super) fn budget(memory: crate::settings::Memory) -> Outcome<(u64, bool)> {
     }
 }
 
+/// Bytes of request bodies that there is room for at a time: a small part of the budget, but at least one body.
+pub(super) fn bodies(budget: u64, body_bytes_max: usize) -> usize {
+    (budget / BODIES_PART).min(BODIES_MAX).max(body_bytes_max as u64) as usize
+}
+
 impl Wanted {
     /// What the process takes beside the models. A body may be there as text and as what was parsed of it.
     fn process(&self) -> u64 {
@@ -124,14 +134,14 @@ impl Needs {
         let sampling = row.saturating_mul(6);
         let activations = (limits.batch_tokens as u64).saturating_mul(activation_bytes(gguf));
         let layers = gguf.tensors().filter(|t| t.name.ends_with(".attn_k.weight")).count() as u64;
-        let rounding = layers * LARGE_PAGE;
         let kv = memory::kv_bytes_per_token_of_tensors(gguf).saturating_mul(PAGE_TOKENS as u64);
         Needs {
             name: name.to_owned(),
             pinned: false,
             weights: gguf.tensors().map(packed_bytes).fold(vocabulary * ENTRY_BYTES, u64::saturating_add),
-            working: [logits, requests, sampling, activations, rounding].into_iter().fold(0, u64::saturating_add),
-            page: kv + PAGE_BOOK_BYTES,
+            working: [logits, requests, sampling, activations].into_iter().fold(0, u64::saturating_add),
+            page: kv,
+            layers,
             context_tokens,
             largest_tensor: gguf.tensors().map(|t| t.bytes()).max().unwrap_or(0),
             limits,
@@ -145,7 +155,24 @@ impl Needs {
 
     /// The keys and values of one context.
     fn context(&self) -> u64 {
-        self.context_pages().saturating_mul(self.page)
+        self.kv_bytes(self.context_pages())
+    }
+
+    /// Bytes of a KV cache. Each layer's part is on large pages, if it is large.
+    pub(super) fn kv_bytes(&self, pages: u64) -> u64 {
+        let layers = self.layers.max(1);
+        let layer = on_large_pages(pages.saturating_mul(self.page).div_ceil(layers));
+        layer.saturating_mul(layers).saturating_add(pages.saturating_mul(PAGE_BOOK_BYTES))
+    }
+
+    /// The most pages, up to `most`, of a KV cache that takes no more than `bytes`.
+    fn pages_within(&self, bytes: u64, most: u64) -> u64 {
+        let (mut fits, mut beyond) = (0, most + 1);
+        while beyond - fits > 1 {
+            let middle = fits + (beyond - fits) / 2;
+            if self.kv_bytes(middle) <= bytes { fits = middle } else { beyond = middle }
+        }
+        fits
     }
 
     /// The least that it runs with.
@@ -155,17 +182,17 @@ impl Needs {
 
     /// The KV cache and all of a model that may take `bytes`.
     fn share(&self, bytes: u64, wanted: &Wanted) -> Share {
-        let useful = if wanted.auto {
+        // More than this nobody has memory for.
+        let mut most = u64::from(u32::MAX);
+        if wanted.auto {
             let tokens = (AUTO_KV_CONTEXTS * self.context_tokens as u64).max(AUTO_KV_TOKENS);
-            (tokens / PAGE_TOKENS as u64).min(AUTO_KV_BYTES / self.page)
-        } else {
-            // More than anybody has memory for.
-            u64::from(u32::MAX)
-        };
-        let room = bytes.saturating_sub(self.weights).saturating_sub(self.working) / self.page;
-        let kv_pages = room.min(useful.max(self.context_pages()));
-        let bytes = (self.weights + self.working + kv_pages * self.page).max(self.least());
-        Share { bytes, kv_pages: kv_pages as usize }
+            let useful = (tokens / PAGE_TOKENS as u64).min(self.pages_within(AUTO_KV_BYTES, most));
+            most = useful.max(self.context_pages());
+        }
+        let room = bytes.saturating_sub(self.weights).saturating_sub(self.working);
+        let pages = self.pages_within(room, most);
+        let bytes = (self.weights + self.working + self.kv_bytes(pages)).max(self.least());
+        Share { bytes, kv_pages: pages as usize }
     }
 
     fn too_large(&self, least: u64, wanted: &Wanted) -> Failure {
@@ -177,7 +204,8 @@ impl Needs {
             self.context_tokens,
             shown(rest)
         );
-        let left = wanted.budget.saturating_sub(least - self.context()) / self.page * PAGE_TOKENS as u64;
+        let left = wanted.budget.saturating_sub(least - self.context());
+        let left = self.pages_within(left, self.context_pages()) * PAGE_TOKENS as u64;
         let shorter = [65_536, 32_768, 16_384, 8192, 4096, 2048, 1024, 512]
             .into_iter()
             .find(|&ctx| ctx < self.context_tokens && ctx as u64 + PAGE_TOKENS as u64 <= left);
@@ -225,6 +253,11 @@ fn packed_bytes(tensor: &TensorInfo) -> u64 {
     const TILE_ROWS: u64 = 16;
     let rows = tensor.shape.get(1).copied().unwrap_or(1).max(1);
     let bytes = if rows > 1 { tensor.bytes().div_ceil(rows).saturating_mul(rows.next_multiple_of(TILE_ROWS)) } else { 4 * tensor.shape[0] };
+    on_large_pages(bytes)
+}
+
+/// Bytes of a buffer of so many.
+fn on_large_pages(bytes: u64) -> u64 {
     if bytes >= LARGE_PAGE { bytes.div_ceil(LARGE_PAGE).saturating_mul(LARGE_PAGE) } else { bytes }
 }
 
@@ -244,14 +277,15 @@ mod tests {
     const WANTED: Wanted =
         Wanted { budget: 1000 * MIB, auto: false, bodies: 0, queue_max: 8, sequences_max: Some(4) };
 
-    /// A model of so many MiB of weights, with pages of 1 MiB and a context of 10 of them.
+    /// A model of so many MiB of weights, with pages of 4 MiB and a context of 10 of them.
     fn needs(weights: u64, pinned: bool) -> Needs {
         Needs {
             name: "m".to_owned(),
             pinned,
             weights: weights * MIB,
             working: 8 * MIB,
-            page: MIB,
+            page: 4 * MIB,
+            layers: 2,
             context_tokens: 9 * PAGE_TOKENS,
             largest_tensor: 0,
             limits: Limits::default(),
@@ -276,11 +310,11 @@ mod tests {
             bytes.sort_unstable_by(|a, b| b.cmp(a));
             let taken: u64 = bytes[..together].iter().sum();
             assert!(taken <= whole, "{bytes:?}");
-            let slack = together as u64 * 2 * MIB;
+            let slack = together as u64 * 5 * MIB;
             assert!(models.len() == together || together == 1 || taken + slack > whole - 100 * MIB, "{bytes:?}");
             for (need, share) in models.iter().zip(&plan.shares) {
                 assert!(share.kv_pages >= 10);
-                assert_eq!(share.bytes, need.weights + need.working + share.kv_pages as u64 * need.page);
+                assert_eq!(share.bytes, need.weights + need.working + need.kv_bytes(share.kv_pages as u64));
             }
         }
     }
@@ -295,15 +329,15 @@ mod tests {
         }
         let long = Needs { context_tokens: 1000 * PAGE_TOKENS, ..needs(100, false) };
         let failure = plan(&[long], &WANTED).expect_err("too long");
-        assert!(failure.to_string().contains("a context of 32000") && failure.to_string().contains("--ctx 16384,"), "{failure}");
+        assert!(failure.to_string().contains("a context of 32000") && failure.to_string().contains("--ctx 4096,"), "{failure}");
     }
 
     #[test]
     fn a_cache_takes_no_more_than_is_of_use_unless_the_budget_was_asked_for() {
         let wanted = Wanted { budget: 100 << 30, auto: true, ..WANTED };
         assert_eq!(plan(&[needs(1, false)], &wanted).expect("it fits").shares[0].kv_pages, 2048);
-        let large = Needs { page: 16 * MIB, ..needs(1, false) };
-        assert_eq!(plan(&[large], &wanted).expect("it fits").shares[0].kv_pages, 256);
+        let large = Needs { page: 64 * MIB, ..needs(1, false) };
+        assert_eq!(plan(&[large], &wanted).expect("it fits").shares[0].kv_pages, 63);
     }
 
     #[test]

@@ -36,25 +36,17 @@ pub(super) struct Member {
 
 impl Fleet {
     /// Finds the models' files, fetches those that are not here, and shares out the memory. Nothing is loaded yet.
-    pub(super) fn gather(settings: &Settings, environment: &Environment) -> Outcome<Fleet> {
+    pub(super) fn gather(settings: &Settings, wanted: &Wanted, environment: &Environment) -> Outcome<Fleet> {
         let cpu = Arc::new(session::cpu(settings.threads, environment)?);
-        let (budget, auto) = budget::budget(settings.memory)?;
-        let wanted = Wanted {
-            budget,
-            auto,
-            bodies: settings.server.body_memory_bytes as u64,
-            queue_max: settings.queue_max,
-            sequences_max: settings.sequences_max,
-        };
         let default = [model_file::default_name()];
         let typed = if settings.models.is_empty() { &default[..] } else { &settings.models };
         let mut models = typed
             .iter()
-            .map(|typed| Member::find(typed, settings, &wanted, environment))
+            .map(|typed| Member::find(typed, settings, wanted, environment))
             .collect::<Outcome<Vec<_>>>()?;
         name_all(&mut models, settings)?;
         let needs: Vec<Needs> = models.iter().map(|model| model.needs.clone()).collect();
-        let plan = budget::plan(&needs, &wanted)?;
+        let plan = budget::plan(&needs, wanted)?;
         for (model, share) in models.iter_mut().zip(&plan.shares) {
             model.needs.limits.kv_pages = share.kv_pages;
         }
@@ -88,7 +80,7 @@ impl Fleet {
         let before = memory::resident();
         self.open(index, &mut |limits| {
             let (Some(before), Some(now)) = (before, memory::resident()) else { return };
-            let over = now.saturating_sub(before).saturating_sub(needs.weights) / needs.page;
+            let over = now.saturating_sub(before).saturating_sub(needs.weights).div_ceil(needs.page.max(1));
             let least = needs.context_tokens.div_ceil(engine::batch::PAGE_TOKENS) + 1;
             limits.kv_pages = limits.kv_pages.saturating_sub(over as usize).max(least);
         })

@@ -61,7 +61,7 @@ fn memory(fleet: &Fleet) -> String {
         format!(
             "{} weights, {} KV cache ({} tokens), {} to work with",
             bytes(model.needs.weights),
-            bytes(share.kv_pages as u64 * model.needs.page),
+            bytes(model.needs.kv_bytes(share.kv_pages as u64)),
             share.kv_pages * PAGE_TOKENS,
             bytes(model.needs.working),
         )
@@ -82,7 +82,7 @@ fn line(fleet: &Fleet, settings: &Settings, address: SocketAddr, load_time: Dura
             "context_tokens": model.needs.context_tokens,
             "weights_bytes": model.needs.weights,
             "working_bytes": model.needs.working,
-            "kv_bytes": share.kv_pages as u64 * model.needs.page,
+            "kv_bytes": model.needs.kv_bytes(share.kv_pages as u64),
             "kv_tokens": share.kv_pages * PAGE_TOKENS,
             "sequences_max": model.needs.limits.sequences_max,
             "queue_max": model.needs.limits.queue_max,

@@ -35,11 +35,11 @@ pub struct Span {
     /// Where in `Batch::pages` the sequence's pages are: exactly enough for `start + len` tokens, from the
     /// sequence's first token on.
     pub pages: Range<usize>,
-    /// For which of the span's tokens the logits are wanted.
+    /// For which of the span's tokens logits, or hidden states instead, are wanted.
     pub logits: LogitsWanted,
 }
 
-/// For which tokens of a span the model computes logits.
+/// For which tokens of a span the model computes logits, or gives the hidden states that they would come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogitsWanted {
     /// None: a chunk of a prompt that is not its last.
@@ -48,6 +48,10 @@ pub enum LogitsWanted {
     Last,
     /// Every token's: prompt log-probabilities.
     All,
+    /// No logits, but the last token's hidden state: an embedding.
+    HiddenLast,
+    /// No logits, but every token's hidden state: an embedding that is their mean.
+    HiddenAll,
 }
 
 impl Batch {
@@ -63,6 +67,11 @@ impl Batch {
     /// How many rows of logits the pass gives.
     pub fn logit_rows(&self) -> usize {
         self.spans.iter().map(Span::logit_rows).sum()
+    }
+
+    /// How many hidden states the pass gives.
+    pub fn hidden_rows(&self) -> usize {
+        self.spans.iter().map(Span::hidden_rows).sum()
     }
 
     /// The pages of the span's sequence: position `p` is in page `p / PAGE_TOKENS` of them.
@@ -100,12 +109,21 @@ impl Batch {
 }
 
 impl Span {
-    /// How many rows of logits this span gives.
+    /// How many rows of logits this span gives. They are those of its last tokens.
     pub fn logit_rows(&self) -> usize {
         match self.logits {
-            LogitsWanted::None => 0,
+            LogitsWanted::None | LogitsWanted::HiddenLast | LogitsWanted::HiddenAll => 0,
             LogitsWanted::Last => 1,
             LogitsWanted::All => self.len,
+        }
+    }
+
+    /// How many hidden states this span gives. They are those of its last tokens.
+    pub fn hidden_rows(&self) -> usize {
+        match self.logits {
+            LogitsWanted::None | LogitsWanted::Last | LogitsWanted::All => 0,
+            LogitsWanted::HiddenLast => 1,
+            LogitsWanted::HiddenAll => self.len,
         }
     }
 }

@@ -142,6 +142,8 @@ pub struct TokenLogprobs {
 pub struct Finished {
     /// Why it ended.
     pub reason: FinishReason,
+    /// The stop token that was chosen, if one ended it.
+    pub stop_token: Option<TokenId>,
     /// Tokens in the prompt.
     pub prompt_tokens: usize,
     /// Tokens generated, the stop token included.

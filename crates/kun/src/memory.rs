@@ -118,7 +118,10 @@ mod tests {
 
     #[test]
     fn the_group_and_its_numbers_are_found() {
-        assert_eq!(own_group("1:name=x:/a\n0::/system.slice/kun.service\n"), Some("/system.slice/kun.service"));
+        assert_eq!(
+            own_group("1:name=x:/a\n0::/system.slice/kun.service\n"),
+            Some("/system.slice/kun.service")
+        );
         assert_eq!(own_group("1:memory:/a\n"), None);
         assert_eq!(stat("anon 5\nfile_mapped 1\nfile 7\n", "file"), Some(7));
         assert!(resident().is_some_and(|bytes| bytes > 1 << 20));

@@ -9,7 +9,7 @@ use engine::batch::PAGE_TOKENS;
 use engine::engine::{Generation, Handle};
 use engine::limits::Limits;
 use engine::model::Shape;
-use engine::request::{Chunk, FinishReason, Finished, Request, TokenId};
+use engine::request::{Chunk, FinishReason, Finished, Pooling, Request, TokenId};
 use engine::{Cpu, CpuError, CpuOptions};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -183,6 +183,7 @@ impl Session {
             template: self.template.map_err(|failure| failure.to_string()),
             marker_tokens: self.marker_tokens,
             defaults,
+            pooling: Ok(Pooling::Mean),
             details: self.details,
         }
     }

@@ -53,6 +53,7 @@ pub(crate) struct Settings {
     pub(crate) queue_max: usize,
     /// None: as many as suit the memory.
     pub(crate) sequences_max: Option<usize>,
+    pub(crate) no_prefix_cache: bool,
     /// How long a request waits for a model that is being loaded.
     pub(crate) load_wait: std::time::Duration,
     pub(crate) log_format: LogFormat,
@@ -110,9 +111,9 @@ pub(crate) fn gather(args: &ServeArgs, environment: &Environment) -> Outcome<Vec
         .collect();
     let flags = args.given.iter().map(|(setting, values)| (*setting, values.clone(), Origin::Flag));
     let variables = variables.given.into_iter().map(|(setting, values)| (setting, values, Origin::Variable));
-    let file = file.into_iter().map(|(setting, values)| {
-        (setting, values, Origin::File(config.clone().expect("it was read")))
-    });
+    let file = file
+        .into_iter()
+        .map(|(setting, values)| (setting, values, Origin::File(config.clone().expect("it was read"))));
     for (setting, values, origin) in file.chain(variables).chain(flags) {
         let slot = given.iter_mut().find(|known| std::ptr::eq(known.setting, setting));
         *slot.expect("every setting is in the table") = Given { setting, values, origin };
@@ -184,7 +185,8 @@ mod tests {
 
     fn environment(serve: &[(&str, &OsStr)]) -> Environment {
         let mut environment = Environment::from(|_| None).expect("an empty one is valid");
-        environment.serve = serve.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        environment.serve =
+            serve.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         environment
     }
 
@@ -192,7 +194,9 @@ mod tests {
     fn every_setting_takes_its_own_default_and_has_a_name_of_its_own() {
         for (index, setting) in table::TABLE.iter().enumerate() {
             if !setting.default.is_empty() {
-                setting.check(setting.default.as_ref()).unwrap_or_else(|why| panic!("{}: {why}", setting.name));
+                setting
+                    .check(setting.default.as_ref())
+                    .unwrap_or_else(|why| panic!("{}: {why}", setting.name));
             }
             assert!(table::TABLE[..index].iter().all(|other| other.name != setting.name), "{}", setting.name);
             let spelled = |c: char| c.is_ascii_lowercase() || c == '-';

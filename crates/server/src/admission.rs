@@ -4,10 +4,9 @@
 //! that is what would keep the threads busy, so a request that will find the queue full is told so first; and few are
 //! worked on at a time, so that there is a thread left for those who read their answers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::error::ApiError;
 use crate::model::ServedModel;
@@ -18,22 +17,22 @@ const LOWERING_MAX: usize = 2;
 /// Who is on the way in.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    lowering: Arc<Semaphore>,
+    lowering: Semaphore,
     /// Requests that wait for their turn to be turned into tokens, or are, of all models.
-    entering: Arc<AtomicUsize>,
+    entering: AtomicUsize,
 }
 
-/// A place on the way in, given back when its last clone is dropped.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    _entering: Arc<Entering>,
-    _lowering: Arc<OwnedSemaphorePermit>,
+/// A place on the way in, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    _entering: Entering<'a>,
+    _lowering: SemaphorePermit<'a>,
 }
 
 #[derive(Debug)]
-struct Entering(Arc<AtomicUsize>);
+struct Entering<'a>(&'a AtomicUsize);
 
-impl Drop for Entering {
+impl Drop for Entering<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -41,16 +40,15 @@ impl Drop for Entering {
 
 impl Admission {
     pub(crate) fn new() -> Self {
-        Admission { lowering: Arc::new(Semaphore::new(LOWERING_MAX)), entering: Arc::default() }
+        Admission { lowering: Semaphore::new(LOWERING_MAX), entering: AtomicUsize::new(0) }
     }
 
     /// Waits for a turn, unless the queue is full or will be when all have entered that are before this one.
-    pub(crate) async fn enter(&self, model: &ServedModel) -> Result<Place, ApiError> {
+    pub(crate) async fn enter(&self, model: &ServedModel) -> Result<Place<'_>, ApiError> {
         let before = self.entering.fetch_add(1, Relaxed);
-        let entering = Arc::new(Entering(Arc::clone(&self.entering)));
+        let entering = Entering(&self.entering);
         model.check_queue(before)?;
-        let turn = Arc::clone(&self.lowering).acquire_owned().await;
-        let lowering = Arc::new(turn.expect("the semaphore is never closed"));
+        let lowering = self.lowering.acquire().await.expect("the semaphore is never closed");
         // It may have filled up meanwhile.
         model.check_queue(0)?;
         Ok(Place { _entering: entering, _lowering: lowering })

@@ -94,7 +94,10 @@ impl hyper::body::Body for Counted {
 
 impl Crowded {
     pub(crate) fn refusal() -> ApiError {
-        ApiError::overloaded("too many large requests arrive at the same time; try again later", Duration::from_secs(1))
+        ApiError::overloaded(
+            "too many large requests arrive at the same time; try again later",
+            Duration::from_secs(1),
+        )
     }
 }
 

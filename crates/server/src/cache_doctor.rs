@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::model::ServedModel;
+use crate::templated::Said;
 
 /// What the prefix cache had of a prompt.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -42,7 +43,7 @@ pub(crate) enum Origin {
     /// One field, as it is.
     Field(String),
     /// Messages that a template put into this text.
-    Messages { messages: Vec<Value>, text: String, first_is_ours: bool },
+    Messages { said: Vec<Said>, text: String },
 }
 
 /// What to tell of a prompt.
@@ -77,22 +78,22 @@ impl Origin {
     fn field_at(&self, model: &ServedModel, prompt: &[TokenId], position: usize) -> Option<String> {
         match self {
             Origin::Field(name) => Some(name.clone()),
-            Origin::Messages { messages, text, first_is_ours } => {
+            Origin::Messages { said, text } => {
                 // Tokens that were put before the text, such as the beginning of a text, have no place in it.
                 let whole = model.tokenizer.decode(prompt, true).len();
                 let before = model.tokenizer.decode(&prompt[..position], true).len();
                 let offset = before.saturating_sub(whole.saturating_sub(text.len()));
-                message_at(messages, text, offset, usize::from(*first_is_ours))
+                message_at(said, text, offset).map(str::to_owned)
             }
         }
     }
 }
 
-/// The message whose content has the byte at `offset` of the rendered text. Templates write contents in order, so each
-/// is looked for behind the one before.
-fn message_at(messages: &[Value], text: &str, offset: usize, ours: usize) -> Option<String> {
+/// The field of the message whose content has the byte at `offset` of the rendered text. Templates write contents in
+/// order, so each is looked for behind the one before.
+fn message_at<'a>(said: &'a [Said], text: &str, offset: usize) -> Option<&'a str> {
     let mut from = 0;
-    for (index, message) in messages.iter().enumerate() {
+    for Said { field, message } in said {
         let Some(content) = message.get("content").and_then(Value::as_str).map(str::trim) else { continue };
         if content.is_empty() {
             continue;
@@ -103,10 +104,7 @@ fn message_at(messages: &[Value], text: &str, offset: usize, ours: usize) -> Opt
         }
         from = at + content.len();
         if offset < from {
-            return Some(match index.checked_sub(ours) {
-                Some(index) => format!("messages[{index}].content"),
-                None => "the model's default system message".to_owned(),
-            });
+            return Some(field);
         }
     }
     None
@@ -116,24 +114,21 @@ fn message_at(messages: &[Value], text: &str, offset: usize, ours: usize) -> Opt
 mod tests {
     use serde_json::json;
 
-    use super::message_at;
+    use super::{Said, message_at};
 
     #[test]
     fn a_place_in_the_prompt_is_traced_to_its_message() {
         let messages = [
-            json!({"role": "system", "content": "be good"}),
-            json!({"role": "user", "content": "be"}),
-            json!({"role": "user"}),
+            ("system", json!({"role": "system", "content": "be good"})),
+            ("first", json!({"role": "user", "content": "be"})),
+            ("second", json!({"role": "user"})),
         ];
+        let said = messages.map(|(field, message)| Said { field: field.to_owned(), message });
         let text = "<s>be good<u>be<a>";
-        let at = |offset, ours| message_at(&messages, text, offset, ours);
-        assert_eq!(at(0, 0), None);
-        assert_eq!(at(3, 0).as_deref(), Some("messages[0].content"));
-        assert_eq!(at(9, 0).as_deref(), Some("messages[0].content"));
-        assert_eq!(at(10, 0), None);
-        assert_eq!(at(13, 0).as_deref(), Some("messages[1].content"));
-        assert_eq!(at(15, 0), None);
-        assert_eq!(at(13, 1).as_deref(), Some("messages[0].content"));
-        assert_eq!(at(3, 1).as_deref(), Some("the model's default system message"));
+        for (offset, expect) in
+            [(0, None), (3, Some("system")), (9, Some("system")), (10, None), (13, Some("first")), (15, None)]
+        {
+            assert_eq!(message_at(&said, text, offset), expect, "{offset}");
+        }
     }
 }

@@ -199,6 +199,12 @@ pub(crate) fn refused(refused: Refused, prompt: &str, retry_after: Duration) -> 
         Refused::Parameter { name, .. } | Refused::AboveLimit { name, .. } => {
             ApiError::field(name, refused.to_string())
         }
+        Refused::PromptLogprobs { .. } => ApiError::field("prompt_logprobs", refused.to_string()),
+        Refused::Bias { .. } | Refused::BiasTwice { .. } => {
+            ApiError::field("logit_bias", refused.to_string())
+        }
+        Refused::MinTokens { .. } => ApiError::field("min_tokens", refused.to_string()),
+        Refused::BesideEmbedding { .. } => ApiError::field(prompt, refused.to_string()),
         Refused::QueueFull { .. } => ApiError::overloaded(refused.to_string(), retry_after),
         Refused::Stopped => {
             ApiError::unavailable("shutting_down", "the server is shutting down", Duration::from_secs(5))

@@ -36,7 +36,10 @@ pub(crate) struct Job {
     /// As much as there is room for, if nothing is said.
     pub(crate) max_tokens: Option<usize>,
     pub(crate) min_tokens: usize,
+    /// The model's own first.
     pub(crate) stop_tokens: Vec<TokenId>,
+    /// How many of them are the model's own, which clients are not told of.
+    pub(crate) model_stops: usize,
     pub(crate) stop_strings: Vec<String>,
     /// Alternatives beside each token of an answer.
     pub(crate) logprobs: Option<usize>,
@@ -108,8 +111,9 @@ impl Parameters {
         let max_tokens = self.max_tokens(config)?;
         let min_tokens = self.min_tokens(max_tokens)?;
         let stop_tokens = self.stop_tokens(&model)?;
+        let model_stops = if self.ignore_eos { 0 } else { model.tokenizer.end_of_generation().len() };
         let stop_strings = self.stop_strings()?;
-        let choices = self.choices(prompts.len(), config)?;
+        let choices = self.choices(prompts.len(), &model, config)?;
         let rank = self.rank(caller)?;
         Ok(Job {
             model,
@@ -120,6 +124,7 @@ impl Parameters {
             max_tokens,
             min_tokens,
             stop_tokens,
+            model_stops,
             stop_strings,
             logprobs: None,
             prompt_logprobs: None,
@@ -251,10 +256,11 @@ impl Parameters {
         Ok(self.stop.clone())
     }
 
-    fn choices(&self, prompts: usize, config: &Config) -> Result<usize, ApiError> {
-        let most = config.choices_max as i64;
-        let choices = whole("n", self.n, 1, most)?.unwrap_or(1) as usize;
-        if choices * prompts > config.choices_max {
+    fn choices(&self, prompts: usize, model: &ServedModel, config: &Config) -> Result<usize, ApiError> {
+        // They enter the queue together or not at all: more than it has places for would never be taken.
+        let most = config.choices_max.min(model.handle.limits().queue_max);
+        let choices = whole("n", self.n, 1, most as i64)?.unwrap_or(1) as usize;
+        if choices * prompts > most {
             let message = format!(
                 "{prompts} prompts with {choices} answers each are more than the {most} answers that one request may ask for"
             );

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use engine::engine::{Generation, Handle};
 use engine::limits::Refused;
-use engine::request::{Request, TokenId};
+use engine::request::{Pooling, Request, TokenId};
 use serde_json::{Map, Value};
 use text::template::{ChatTemplate, TemplateError, TemplateLimits};
 use text::tokenizer::{Specials, Tokenizer};
@@ -26,6 +26,8 @@ pub struct ServedModel {
     pub marker_tokens: Vec<(&'static str, String)>,
     /// What suits the model where a request says nothing.
     pub defaults: Defaults,
+    /// How a text becomes one vector, or why it can't.
+    pub pooling: Result<Pooling, String>,
     /// What the model is, for those who ask.
     pub details: Details,
 }
@@ -136,7 +138,7 @@ impl ServedModel {
     /// Hands requests to the engine, all or none. `prompt` names the field that the prompts came from.
     pub(crate) fn submit(&self, requests: Vec<Request>, prompt: &str) -> Result<Vec<Generation>, ApiError> {
         let refused = |why: Refused| error::refused(why, prompt, self.retry_after());
-        requests.into_iter().map(|request| self.handle.submit(request).map_err(refused)).collect()
+        self.handle.submit_all(requests).map_err(refused)
     }
 
     /// Refuses a request that will find the queue full, when `before` others are on their way into it.

@@ -2,10 +2,14 @@
 
 pub(crate) mod chat;
 pub(crate) mod completions;
+pub(crate) mod embeddings;
 pub(crate) mod logprobs;
 pub(crate) mod messages;
 pub(crate) mod models;
+pub(crate) mod prompts;
+pub(crate) mod responses;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{self, SeqAccess, Visitor};
@@ -13,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::answers::Totals;
+use crate::cache_doctor::CacheDebug;
 use crate::error::ApiError;
 use crate::running::{Finish, StoppedBy};
 
@@ -147,6 +152,39 @@ pub(crate) struct Debug {
     /// What the prefix cache had of the prompt, and where it parted.
     #[serde(default)]
     pub(crate) cache: Option<bool>,
+}
+
+/// Characters of what a client says of itself that are worth a line in the log.
+const USER_CHARACTERS_MAX: usize = 512;
+
+/// Notes who a client says that it asks for. Nothing else depends on it: the prefix cache needs no hint.
+pub(crate) fn note_user<const N: usize>(names: [&Option<String>; N]) {
+    for name in names.into_iter().flatten() {
+        let shown: String = name.chars().take(USER_CHARACTERS_MAX).collect();
+        tracing::debug!(user = shown, "the client names a user");
+    }
+}
+
+/// Checks what is only given back: it is kept small.
+pub(crate) fn check_metadata(metadata: Option<&BTreeMap<String, String>>) -> Result<(), ApiError> {
+    const FIELD: &str = "metadata";
+    let Some(metadata) = metadata else { return Ok(()) };
+    if metadata.len() > 16 {
+        let message = format!("metadata has {} entries, at most 16 are possible", metadata.len());
+        return Err(ApiError::field(FIELD, message));
+    }
+    let long = |(key, value): (&String, &String)| key.chars().count() > 64 || value.chars().count() > 512;
+    if metadata.iter().any(long) {
+        let message = "metadata: a key has at most 64 characters and a value at most 512";
+        return Err(ApiError::field(FIELD, message));
+    }
+    Ok(())
+}
+
+/// What was asked for with `debug`.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct DebugReport {
+    pub(crate) cache: CacheDebug,
 }
 
 /// One text or a list of them, as `stop` and `input` are given.

@@ -187,7 +187,8 @@ impl Registry {
         if inner.loading || matches!(slot.state, State::Moving) {
             return Ok(Look::Coming);
         }
-        let Some(leaving) = room::make(&inner.tenants(&self.entries), self.entries[index].bytes, self.budget_bytes)
+        let Some(leaving) =
+            room::make(&inner.tenants(&self.entries), self.entries[index].bytes, self.budget_bytes)
         else {
             return Ok(Look::NoRoom);
         };
@@ -235,7 +236,8 @@ impl Registry {
 
     fn no_room(&self, index: usize) -> ApiError {
         let name = &self.entries[index].name;
-        let message = format!("there is no room for the model {name} while others answer requests; try again later");
+        let message =
+            format!("there is no room for the model {name} while others answer requests; try again later");
         ApiError::unavailable("model_loading", message, RETRY_AFTER)
     }
 

@@ -1,29 +1,82 @@
-//! All routes, each once: a path, who may call it, and its handler.
+//! All routes, each once: a method, a path, who may call it, and its handler.
+//!
+//! The router, the test that knocks at every route without a key and the one that looks for each in the OpenAPI document
+//! are all made of [`routes`].
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{Response, StatusCode};
+use axum::extract::{Request, State};
+use axum::handler::Handler;
+use axum::http::{Method, Response, StatusCode};
 use axum::middleware::{self, Next};
-use axum::routing::{get, post};
+use axum::response::IntoResponse;
+use axum::routing::{MethodFilter, MethodRouter, on};
 
+use crate::deadline;
 use crate::error::{ApiError, Dialect};
 use crate::job::Caller;
-use crate::openai::{chat, completions, models};
+use crate::openai::{chat, completions, embeddings, models, responses};
+use crate::openapi;
 use crate::state::App;
+use crate::tokens;
+
+/// A way into the service.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    /// As axum writes paths.
+    pub(crate) path: &'static str,
+    pub(crate) access: Access,
+    handler: MethodRouter<Arc<App>>,
+}
+
+/// Who may call a route when there are keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Who has a key.
+    Key,
+    /// Anyone.
+    #[allow(dead_code, reason = "no route is open yet")]
+    Open,
+}
+
+/// Every route.
+pub(crate) fn routes() -> Vec<Route> {
+    use Access::Key;
+    vec![
+        post("/v1/chat/completions", Key, chat::complete),
+        post("/v1/completions", Key, completions::complete),
+        get("/v1/models", Key, models::list),
+        get("/v1/models/{*id}", Key, models::show),
+        post("/v1/embeddings", Key, embeddings::embed),
+        post("/v1/responses", Key, responses::respond),
+        post("/tokenize", Key, tokens::tokenize),
+        post("/detokenize", Key, tokens::detokenize),
+        get("/tokenizer_info", Key, tokens::info),
+        post("/apply-template", Key, tokens::apply_template),
+        get("/openapi.json", Key, openapi::show),
+    ]
+}
+
+fn get<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: Method::GET, path, access, handler: on(MethodFilter::GET, handler) }
+}
+
+fn post<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
+    Route { method: Method::POST, path, access, handler: on(MethodFilter::POST, handler) }
+}
 
 /// The service.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .route("/v1/chat/completions", post(chat::complete))
-        .route("/v1/completions", post(completions::complete))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::show))
+    let mut router = Router::new();
+    for route in routes() {
+        router = router.route(route.path, route.handler);
+    }
+    router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(identify))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), identify))
         .layer(middleware::from_fn(write_errors))
         .with_state(app)
 }
@@ -42,8 +95,11 @@ async fn method_not_allowed(request: Request) -> ApiError {
 }
 
 /// Says who asks.
-async fn identify(mut request: Request, next: Next) -> Response<Body> {
-    request.extensions_mut().insert(Caller::default());
+async fn identify(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response<Body> {
+    match deadline::of(request.headers(), app.config.request_timeout) {
+        Ok(deadline) => request.extensions_mut().insert(Caller { deadline, ..Caller::default() }),
+        Err(error) => return error.into_response(),
+    };
     next.run(request).await
 }
 

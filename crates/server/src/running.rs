@@ -104,6 +104,8 @@ struct Choice {
     decoder: StreamDecoder,
     stops: StopStrings,
     show_specials: bool,
+    /// Stop tokens that the request named.
+    named_stops: Arc<[TokenId]>,
     completion_tokens: usize,
     /// Bytes of text that came from tokens, and bytes that were given out.
     decoded: usize,
@@ -118,8 +120,10 @@ impl Running {
     /// Hands a job to the engine.
     pub(crate) fn start(job: &Job) -> Result<Running, ApiError> {
         let generations = job.model.submit(job.requests()?, job.prompt_field)?;
+        let named_stops: Arc<[TokenId]> = job.stop_tokens[job.model_stops..].into();
         let choices = generations.into_iter().map(|generation| Choice {
             generation: Some(generation),
+            named_stops: Arc::clone(&named_stops),
             decoder: StreamDecoder::new(),
             stops: StopStrings::new(&job.stop_strings)
                 .expect("they were checked when the request was lowered"),
@@ -270,12 +274,14 @@ impl Choice {
         };
         let timings =
             Timings { queue: finished.queued, prompt: finished.prompt, generation: finished.generation };
-        let stopped_by = stop.map(StoppedBy::Text);
+        let named = finished.stop_token.filter(|token| self.named_stops.contains(token));
+        let stopped_by = stop.map(StoppedBy::Text).or(named.map(StoppedBy::Token));
         Event::End { choice, ending: Ending { reason, stopped_by, usage, timings, cache: finished.cache } }
     }
 }
 
-fn shutting_down() -> ApiError {
+/// The engine ended what it ran.
+pub(crate) fn shutting_down() -> ApiError {
     ApiError::unavailable("shutting_down", "the server is shutting down", Duration::from_secs(5))
 }
 

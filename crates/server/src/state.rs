@@ -39,7 +39,7 @@ impl App {
 
     /// The same for a request that something is to be computed for. The place is kept until the request is handed to
     /// the engine.
-    pub(crate) async fn admit(&self, name: Option<&str>) -> Result<(Arc<ServedModel>, Place), ApiError> {
+    pub(crate) async fn admit(&self, name: Option<&str>) -> Result<(Arc<ServedModel>, Place<'_>), ApiError> {
         let model = self.registry.get(name).await?;
         let place = self.admission.enter(&model).await?;
         Ok((model, place))

@@ -72,6 +72,7 @@ impl Generation {
         let chunk = chunk.unwrap_or_else(|| {
             let finished = Finished {
                 reason: FinishReason::Error("the engine has stopped".to_owned()),
+                stop_token: None,
                 prompt_tokens: self.prompt_tokens,
                 completion_tokens: self.completion_tokens,
                 cache: CacheReport::default(),

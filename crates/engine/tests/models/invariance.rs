@@ -6,7 +6,7 @@ use engine::batch::{Batch, LogitsWanted, PAGE_TOKENS, PageId};
 use engine::engine::Handle;
 use engine::kv::KvCache;
 use engine::limits::Limits;
-use engine::model::Model;
+use engine::model::{Model, Outputs};
 use engine::request::{Chunk, FinishReason, Request, Sampling, TokenId};
 use kernels::{Cpu, Isa};
 use std::path::PathBuf;
@@ -115,7 +115,7 @@ fn logits_among_others(model: &mut dyn Model, tokens: &[TokenId], chunk: usize) 
         })
         .collect();
     let mut kv = KvCache::new(model.shape(), first as usize);
-    let (mut batch, mut out, mut all) = (Batch::default(), Vec::new(), Vec::new());
+    let (mut batch, mut out, mut all) = (Batch::default(), Outputs::default(), Vec::new());
     for step in 0..steps {
         batch.clear();
         let own = step * chunk..((step + 1) * chunk).min(tokens.len());
@@ -130,7 +130,7 @@ fn logits_among_others(model: &mut dyn Model, tokens: &[TokenId], chunk: usize) 
         batch.push(&tokens[own.clone()], own.start, &pages[OTHERS], LogitsWanted::All);
         (OTHERS / 2..OTHERS).for_each(|i| push_other(&mut batch, i));
         model.forward(&batch, &mut kv, &mut out);
-        all.extend_from_slice(&out[rows_before * vocabulary..][..own.len() * vocabulary]);
+        all.extend_from_slice(&out.logits[rows_before * vocabulary..][..own.len() * vocabulary]);
     }
     all
 }

@@ -78,8 +78,8 @@ impl clap::FromArgMatches for ServeArgs {
 
 impl Setting {
     fn argument(&'static self) -> Arg {
-        let checked = OsStringValueParser::new()
-            .try_map(move |value: OsString| self.check(&value).map(|()| value));
+        let checked =
+            OsStringValueParser::new().try_map(move |value: OsString| self.check(&value).map(|()| value));
         let mut argument = Arg::new(self.name).value_parser(checked).help(self.described());
         if self.name == "models" {
             return argument.value_name(self.value).num_args(0..).action(ArgAction::Append);
@@ -89,7 +89,11 @@ impl Setting {
             argument = argument.action(ArgAction::Append);
         }
         if self.is_switch() {
-            return argument.num_args(0..=1).require_equals(true).default_missing_value("true").value_name("BOOL");
+            return argument
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_name("BOOL");
         }
         argument.value_name(self.value)
     }

@@ -26,7 +26,10 @@ pub(super) fn read(path: &Path) -> Outcome<Vec<Row>> {
         .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|error| Failure::file("read", path, &error))?;
     if bytes.len() as u64 > BYTES_MAX {
-        return Err(Failure::usage(format!("{}: larger than {BYTES_MAX} bytes, so no settings", path.display())));
+        return Err(Failure::usage(format!(
+            "{}: larger than {BYTES_MAX} bytes, so no settings",
+            path.display()
+        )));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let byte = error.utf8_error().valid_up_to();
@@ -128,6 +131,7 @@ mod tests {
         check("", Ok(&[]));
         check("port = 0x1f90\nmemory = \"60%\" # much", Ok(&[("memory", &["60%"]), ("port", &["8080"])]));
         check("port = 1_000", Ok(&[("port", &["1000"])]));
+        check("no-prefix-cache = true", Ok(&[("no-prefix-cache", &["true"])]));
         check("load-wait = 1.5", Ok(&[("load-wait", &["1.5"])]));
         check("pin = \"a\"\nmodels = ['a', 'b']", Ok(&[("models", &["a", "b"]), ("pin", &["a"])]));
         check("port = 1\nprot = 2", Err((2, 1, "\"prot\" is no setting; did you mean port?")));

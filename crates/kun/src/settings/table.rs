@@ -55,9 +55,12 @@ pub(super) static TABLE: &[Setting] = &[
     list("alias", "NAME=MODEL", "Another name for a model; may be given several times", |s, v| {
         push(&mut s.aliases, alias(v))
     }),
-    list("pin", "NAME", "Load this model at the start and never unload it; may be given several times", |s, v| {
-        push(&mut s.pins, name(text(v)?))
-    }),
+    list(
+        "pin",
+        "NAME",
+        "Load this model at the start and never unload it; may be given several times",
+        |s, v| push(&mut s.pins, name(text(v)?)),
+    ),
     one("host", "ADDRESS", "127.0.0.1", "The address to listen on", |s, v| {
         host(v).map(|host| s.server.address.set_ip(host))
     }),
@@ -104,9 +107,20 @@ pub(super) static TABLE: &[Setting] = &[
     one("max-choices", "N", "128", "Answers that one request may ask for, 1 to 4096", |s, v| {
         put(&mut s.server.choices_max, count(v, 1, 4096))
     }),
-    one("request-timeout", "TIME", "none", "Time for a request up to its last token, such as 90s or 10m", |s, v| {
-        put(&mut s.server.request_timeout, duration_or_none(v))
-    }),
+    one(
+        "no-prefix-cache",
+        "",
+        "false",
+        "Compute every prompt anew instead of keeping what prompts have in common",
+        |s, v| put(&mut s.no_prefix_cache, switch(v)),
+    ),
+    one(
+        "request-timeout",
+        "TIME",
+        "none",
+        "Time for a request up to its last token, such as 90s or 10m",
+        |s, v| put(&mut s.server.request_timeout, duration_or_none(v)),
+    ),
     one("drain-timeout", "TIME", "30s", "Time for running answers to finish after SIGTERM", |s, v| {
         put(&mut s.server.drain_timeout, duration(v))
     }),

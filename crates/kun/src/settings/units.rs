@@ -49,12 +49,17 @@ pub(super) fn bytes(value: &OsStr) -> Result<u64, String> {
 
 /// A time: `30s`, `2m`, `1.5h`, `500ms`, or a number of seconds.
 pub(super) fn duration(value: &OsStr) -> Result<Duration, String> {
-    let expected = || "it must be a time such as 30s, 2m, 500ms or a number of seconds, at most 7 days".to_owned();
+    let expected =
+        || "it must be a time such as 30s, 2m, 500ms or a number of seconds, at most 7 days".to_owned();
     let text = text(value)?.trim().to_ascii_lowercase();
     let (number, unit) = split(&text, SECONDS.iter().copied()).unwrap_or((&text, 1.0));
     let number: f64 = number.trim().parse().map_err(|_| expected())?;
     let seconds = number * unit;
-    if (0.0..=SECONDS_MAX).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(expected()) }
+    if (0.0..=SECONDS_MAX).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(expected())
+    }
 }
 
 /// A time that may be switched off with `none`.

@@ -16,7 +16,7 @@ pub(crate) struct ChoiceLogprobs {
 }
 
 /// A token and the most probable ones at its place.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct TokenLogprob {
     token: String,
     logprob: f32,
@@ -26,7 +26,7 @@ pub(crate) struct TokenLogprob {
 }
 
 /// A token that could have been chosen.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct TopLogprob {
     token: String,
     logprob: f32,
@@ -35,6 +35,13 @@ pub(crate) struct TopLogprob {
 
 impl ChoiceLogprobs {
     pub(crate) fn of(tokens: &[Token], model: &ServedModel) -> Self {
+        ChoiceLogprobs { content: TokenLogprob::of(tokens, model), refusal: None }
+    }
+}
+
+impl TokenLogprob {
+    /// Of those tokens that have some.
+    pub(crate) fn of(tokens: &[Token], model: &ServedModel) -> Vec<Self> {
         let content = tokens.iter().filter_map(|token| {
             let logprobs = token.logprobs.as_ref()?;
             let (text, bytes) = shown(model, token.id);
@@ -49,7 +56,7 @@ impl ChoiceLogprobs {
                 top_logprobs: top.collect(),
             })
         });
-        ChoiceLogprobs { content: content.collect(), refusal: None }
+        content.collect()
     }
 }
 

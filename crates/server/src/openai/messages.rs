@@ -1,14 +1,15 @@
 //! The messages of a chat, checked and made into what templates know.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::model::ServedModel;
+use crate::templated::{Said, add_default_system};
 
 /// Messages of one request.
-const MESSAGES_MAX: usize = 4096;
+pub(crate) const MESSAGES_MAX: usize = 4096;
 
 /// A message as clients send it.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -35,7 +36,7 @@ pub(crate) struct Message {
 }
 
 /// The messages as a template takes them, with the model's own first message where there is none.
-pub(crate) fn lower(messages: Vec<Message>, model: &ServedModel) -> Result<Vec<Value>, ApiError> {
+pub(crate) fn lower(messages: Vec<Message>, model: &ServedModel) -> Result<Vec<Said>, ApiError> {
     if messages.is_empty() {
         return Err(ApiError::field("messages", "messages is empty; give at least one message"));
     }
@@ -46,18 +47,29 @@ pub(crate) fn lower(messages: Vec<Message>, model: &ServedModel) -> Result<Vec<V
     }
     let mut lowered = Vec::with_capacity(messages.len() + 1);
     for (index, message) in messages.into_iter().enumerate() {
-        lowered.push(message.lower(index)?);
+        lowered.push(message.lower(&format!("messages[{index}]"))?);
     }
-    let has_system = lowered.iter().any(|message| message["role"] == "system");
-    if let (false, Some(system)) = (has_system, &model.defaults.system) {
-        lowered.insert(0, json!({"role": "system", "content": system}));
-    }
+    add_default_system(&mut lowered, model);
     Ok(lowered)
 }
 
 impl Message {
-    fn lower(self, index: usize) -> Result<Value, ApiError> {
-        let field = |name: &str| format!("messages[{index}].{name}");
+    /// One that only has a content.
+    pub(crate) fn new(role: String, content: Option<Value>) -> Self {
+        Message {
+            role,
+            content,
+            name: None,
+            reasoning_content: None,
+            reasoning: None,
+            tool_calls: None,
+            tool_call_id: None,
+        }
+    }
+
+    /// As templates know it. `place` is where it stands in the request.
+    pub(crate) fn lower(self, place: &str) -> Result<Said, ApiError> {
+        let field = |name: &str| format!("{place}.{name}");
         // "developer" is what newer clients call the system.
         let role = match self.role.as_str() {
             "developer" => "system",
@@ -74,13 +86,8 @@ impl Message {
         let has_calls =
             self.tool_calls.as_ref().is_some_and(|calls| calls.as_array().is_some_and(|c| !c.is_empty()));
         let content = match self.content {
-            Some(Value::String(text)) => Some(text),
-            Some(Value::Array(parts)) => Some(text_of(&parts, &field("content"))?),
             None | Some(Value::Null) if role == "assistant" => None,
-            _ => {
-                let message = format!("{} must be a string or a list of parts", field("content"));
-                return Err(ApiError::field(field("content"), message));
-            }
+            content => Some(text(content.as_ref(), &field("content"))?),
         };
         let mut lowered = Map::new();
         lowered.insert("role".to_owned(), role.into());
@@ -99,7 +106,16 @@ impl Message {
         keep("reasoning_content", self.reasoning_content.or(self.reasoning).map(Value::String));
         keep("tool_calls", self.tool_calls.filter(|_| has_calls));
         keep("tool_call_id", self.tool_call_id.map(Value::String));
-        Ok(Value::Object(lowered))
+        Ok(Said { field: field("content"), message: Value::Object(lowered) })
+    }
+}
+
+/// The text of a content: as it is, or in parts.
+pub(crate) fn text(content: Option<&Value>, field: &str) -> Result<String, ApiError> {
+    match content {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Array(parts)) => text_of(parts, field),
+        _ => Err(ApiError::field(field, format!("{field} must be a string or a list of parts"))),
     }
 }
 

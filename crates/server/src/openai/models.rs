@@ -61,7 +61,10 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<ModelList> {
     let listed = app.registry.list();
     let names = |listed: &Listed<'_>| {
         let entry = listed.entry;
-        std::iter::once(&entry.name).chain(&entry.aliases).map(|id| Model::of(id, listed, &app)).collect::<Vec<_>>()
+        std::iter::once(&entry.name)
+            .chain(&entry.aliases)
+            .map(|id| Model::of(id, listed, &app))
+            .collect::<Vec<_>>()
     };
     Json(ModelList { object: "list", data: listed.iter().flat_map(names).collect() })
 }

@@ -42,10 +42,8 @@ mod tests {
 
     /// Tenants as (bytes, can go, last asked); a budget of 10.
     fn check(tenants: &[(u64, bool, u64)], bytes: u64, leaving: Option<&[usize]>) {
-        let tenants: Vec<Tenant> = tenants
-            .iter()
-            .map(|&(bytes, can_go, last_asked)| Tenant { bytes, can_go, last_asked })
-            .collect();
+        let tenants: Vec<Tenant> =
+            tenants.iter().map(|&(bytes, can_go, last_asked)| Tenant { bytes, can_go, last_asked }).collect();
         assert_eq!(make(&tenants, bytes, 10).as_deref(), leaving, "{tenants:?} {bytes}");
     }
 

@@ -20,7 +20,9 @@ pub(super) fn failure(error: StartError) -> Failure {
                 Some(Owner { pid, name }) => format!(" by pid {pid} ({name})"),
                 None => String::new(),
             };
-            Failure::io(format!("{address}: address in use{owner}\nend that process or choose another --port"))
+            Failure::io(format!(
+                "{address}: address in use{owner}\nend that process or choose another --port"
+            ))
         }
         StartError::Listen { address, error } => {
             let advice = match error.kind() {

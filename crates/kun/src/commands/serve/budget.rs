@@ -92,7 +92,9 @@ pub(super) fn budget(memory: crate::settings::Memory) -> Outcome<(u64, bool)> {
     use crate::settings::Memory;
     let share = |share: f64| match memory::available() {
         Some(available) => Ok((available as f64 * share) as u64),
-        None => Err(Failure::usage("--memory: the system does not tell how much there is: give a size, such as 8GiB")),
+        None => Err(Failure::usage(
+            "--memory: the system does not tell how much there is: give a size, such as 8GiB",
+        )),
     };
     match memory {
         Memory::Auto => Ok((share(AUTO_SHARE)?, true)),
@@ -116,7 +118,8 @@ impl Wanted {
 impl Needs {
     /// Reckons what a model takes.
     pub(super) fn of(gguf: &Gguf, name: &str, context_tokens: usize, wanted: &Wanted) -> Needs {
-        let vocabulary = gguf.tensor("token_embd.weight").and_then(|t| t.info.shape.get(1).copied()).unwrap_or(0);
+        let vocabulary =
+            gguf.tensor("token_embd.weight").and_then(|t| t.info.shape.get(1).copied()).unwrap_or(0);
         let row = vocabulary.saturating_mul(4).max(1);
         let sequences = match wanted.sequences_max {
             Some(sequences) => sequences as u64,
@@ -126,10 +129,13 @@ impl Needs {
             context_tokens,
             sequences_max: sequences as usize,
             queue_max: wanted.queue_max,
-            prompt_logits_bytes: Limits::default().prompt_logits_bytes.min((wanted.budget / AUTO_LOGITS_PART) as usize),
+            prompt_logits_bytes: Limits::default()
+                .prompt_logits_bytes
+                .min((wanted.budget / AUTO_LOGITS_PART) as usize),
             ..Limits::default()
         };
-        let logits = sequences.saturating_mul(row).saturating_add((limits.prompt_logits_bytes as u64).max(row));
+        let logits =
+            sequences.saturating_mul(row).saturating_add((limits.prompt_logits_bytes as u64).max(row));
         let requests = (sequences + wanted.queue_max as u64).saturating_mul(REQUEST_BYTES);
         let sampling = row.saturating_mul(6);
         let activations = (limits.batch_tokens as u64).saturating_mul(activation_bytes(gguf));
@@ -252,7 +258,11 @@ pub(super) fn plan(needs: &[Needs], wanted: &Wanted) -> Outcome<Plan> {
 fn packed_bytes(tensor: &TensorInfo) -> u64 {
     const TILE_ROWS: u64 = 16;
     let rows = tensor.shape.get(1).copied().unwrap_or(1).max(1);
-    let bytes = if rows > 1 { tensor.bytes().div_ceil(rows).saturating_mul(rows.next_multiple_of(TILE_ROWS)) } else { 4 * tensor.shape[0] };
+    let bytes = if rows > 1 {
+        tensor.bytes().div_ceil(rows).saturating_mul(rows.next_multiple_of(TILE_ROWS))
+    } else {
+        4 * tensor.shape[0]
+    };
     on_large_pages(bytes)
 }
 
@@ -311,7 +321,10 @@ mod tests {
             let taken: u64 = bytes[..together].iter().sum();
             assert!(taken <= whole, "{bytes:?}");
             let slack = together as u64 * 5 * MIB;
-            assert!(models.len() == together || together == 1 || taken + slack > whole - 100 * MIB, "{bytes:?}");
+            assert!(
+                models.len() == together || together == 1 || taken + slack > whole - 100 * MIB,
+                "{bytes:?}"
+            );
             for (need, share) in models.iter().zip(&plan.shares) {
                 assert!(share.kv_pages >= 10);
                 assert_eq!(share.bytes, need.weights + need.working + need.kv_bytes(share.kv_pages as u64));
@@ -321,15 +334,21 @@ mod tests {
 
     #[test]
     fn what_cannot_run_within_the_budget_is_refused_with_its_parts_and_what_would_work() {
-        for models in [&[needs(960, false)][..], &[needs(500, true), needs(500, false)], &[needs(10, false), needs(990, false)]]
-        {
+        for models in [
+            &[needs(960, false)][..],
+            &[needs(500, true), needs(500, false)],
+            &[needs(10, false), needs(990, false)],
+        ] {
             let failure = plan(models, &WANTED).expect_err("too large");
             assert_eq!(failure.exit_code(), 5);
             assert!(failure.to_string().contains("the budget is 1000.0 MiB"), "{failure}");
         }
         let long = Needs { context_tokens: 1000 * PAGE_TOKENS, ..needs(100, false) };
         let failure = plan(&[long], &WANTED).expect_err("too long");
-        assert!(failure.to_string().contains("a context of 32000") && failure.to_string().contains("--ctx 4096,"), "{failure}");
+        assert!(
+            failure.to_string().contains("a context of 32000") && failure.to_string().contains("--ctx 4096,"),
+            "{failure}"
+        );
     }
 
     #[test]

@@ -45,6 +45,9 @@ impl Fleet {
             .map(|typed| Member::find(typed, settings, wanted, environment))
             .collect::<Outcome<Vec<_>>>()?;
         name_all(&mut models, settings)?;
+        for model in &mut models {
+            model.needs.limits.prefix_cache = !settings.no_prefix_cache;
+        }
         let needs: Vec<Needs> = models.iter().map(|model| model.needs.clone()).collect();
         let plan = budget::plan(&needs, wanted)?;
         for (model, share) in models.iter_mut().zip(&plan.shares) {
@@ -86,7 +89,11 @@ impl Fleet {
         })
     }
 
-    fn open(&self, index: usize, adjust: &mut dyn FnMut(&mut engine::limits::Limits)) -> Outcome<ServedModel> {
+    fn open(
+        &self,
+        index: usize,
+        adjust: &mut dyn FnMut(&mut engine::limits::Limits),
+    ) -> Outcome<ServedModel> {
         let model = &self.models[index];
         let gguf = Gguf::open(&model.path)?;
         let session = Session::load(&gguf, &model.typed, &self.cpu, &mut || {
@@ -105,7 +112,12 @@ impl Loader for Fleet {
 }
 
 impl Member {
-    fn find(typed: &OsStr, settings: &Settings, wanted: &Wanted, environment: &Environment) -> Outcome<Member> {
+    fn find(
+        typed: &OsStr,
+        settings: &Settings,
+        wanted: &Wanted,
+        environment: &Environment,
+    ) -> Outcome<Member> {
         let path = model_file::locate(typed, environment)?;
         let gguf = Gguf::open(&path)?;
         let ctx = session::choose_ctx(gguf.metadata(), Ctx::of_flag(settings.ctx))?;
@@ -146,7 +158,9 @@ fn name_all(models: &mut [Member], settings: &Settings) -> Outcome {
     for (alias, model) in &settings.aliases {
         let index = position(models, model, "--alias")?;
         if models.iter().any(|other| other.is_called(alias)) {
-            return Err(Failure::usage(format!("--alias {alias}={model}: {alias} is the name of a model already")));
+            return Err(Failure::usage(format!(
+                "--alias {alias}={model}: {alias} is the name of a model already"
+            )));
         }
         models[index].aliases.push(alias.clone());
     }

@@ -23,14 +23,16 @@ pub(super) fn say(fleet: &Fleet, settings: &Settings, address: SocketAddr, load_
 }
 
 fn text(fleet: &Fleet, settings: &Settings, address: SocketAddr, load_time: Duration) -> String {
-    let mut lines = vec![format!("kun serves at http://{address} (ready in {:.1} s)", load_time.as_secs_f64())];
+    let mut lines =
+        vec![format!("kun serves at http://{address} (ready in {:.1} s)", load_time.as_secs_f64())];
     let at_start: Vec<usize> = fleet.at_start().collect();
     for (index, model) in fleet.models.iter().enumerate().take(MODELS_SHOWN) {
         let loaded = if at_start.contains(&index) { "" } else { ", loaded when asked for" };
         lines.push(format!("  model   {}{loaded}", described(model)));
     }
     if fleet.models.len() > MODELS_SHOWN {
-        lines.push(format!("          and {} more, loaded when asked for", fleet.models.len() - MODELS_SHOWN));
+        lines
+            .push(format!("          and {} more, loaded when asked for", fleet.models.len() - MODELS_SHOWN));
     }
     lines.push(format!("  memory  {}", memory(fleet)));
     let first = &fleet.models[0].needs.limits;
@@ -39,7 +41,10 @@ fn text(fleet: &Fleet, settings: &Settings, address: SocketAddr, load_time: Dura
         first.sequences_max,
         first.queue_max,
         bytes(settings.server.body_bytes_max as u64),
-        settings.server.request_timeout.map_or(String::new(), |time| format!(", {} s a request", time.as_secs_f64()))
+        settings
+            .server
+            .request_timeout
+            .map_or(String::new(), |time| format!(", {} s a request", time.as_secs_f64()))
     ));
     lines.push(format!(
         "  try     curl http://{address}/v1/chat/completions -d '{{\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"

@@ -7,10 +7,12 @@ use engine::request::TokenId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::{StopReason, Timings, Usage, finish_reason, logprobs::ChoiceLogprobs, new_id};
+use super::super::{
+    DebugReport, StopReason, Timings, Usage, finish_reason, logprobs::ChoiceLogprobs, new_id,
+};
 use super::request::Lowered;
 use crate::answers::{Answer, Totals};
-use crate::cache_doctor::{self, CacheDebug, Origin};
+use crate::cache_doctor::{self, Origin};
 use crate::error::ApiError;
 use crate::model::ServedModel;
 use crate::running::{Ending, Event};
@@ -86,12 +88,6 @@ struct Delta {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
-}
-
-/// What was asked for with `debug`.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct DebugReport {
-    cache: CacheDebug,
 }
 
 /// Writes the answers of one request.

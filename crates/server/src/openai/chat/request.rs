@@ -1,27 +1,21 @@
 //! The request of a chat, field by field: honoured, or refused by name.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::messages::{self, Message};
-use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, include_usage};
+use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user};
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
 use crate::job::{Caller, Job, Parameters, Seed, whole};
 use crate::state::App;
+use crate::templated::{self, templated};
 
 /// Alternatives beside a token of a chat.
 const TOP_LOGPROBS_MAX: i64 = 20;
-/// What a template may be given beside the messages.
-const TEMPLATE_KWARGS_BYTES_MAX: usize = 64 << 10;
-/// Variables of templates that are the server's to set.
-const RESERVED: [&str; 7] =
-    ["messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token", "tokenize"];
-
 /// A request to `/v1/chat/completions`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct ChatRequest {
@@ -160,33 +154,20 @@ pub(crate) struct Lowered {
 impl ChatRequest {
     pub(crate) async fn lower(self, app: &App, caller: Caller) -> Result<Lowered, ApiError> {
         self.refuse()?;
-        let (model, place) = app.admit(self.model.as_deref()).await?;
+        note_user([&self.user, &self.safety_identifier, &self.prompt_cache_key]);
+        check_metadata(self.metadata.as_ref())?;
+        let (model, _place) = app.admit(self.model.as_deref()).await?;
         let stream = self.stream.unwrap_or(false);
         let include_usage = include_usage(stream, self.stream_options.as_ref())?;
         let logprobs = self.logprobs()?;
-        let extra = self.template_variables()?;
-        let parameters = self.parameters();
+        let effort = self.reasoning_effort.as_deref().map(|effort| ("reasoning_effort", effort));
+        let variables = templated::variables(self.chat_template_kwargs.clone(), effort)?;
+        let parameters = self.parameters()?;
         let answer = self.add_generation_prompt.unwrap_or(true);
-        let has_system = model.defaults.system.is_some();
-        let given = self.messages.len();
-        let messages = messages::lower(self.messages, &model)?;
-        let rendered = {
-            let (model, messages, place) = (Arc::clone(&model), messages.clone(), place.clone());
-            // A template is a program from a stranger and may take its time.
-            tokio::task::spawn_blocking(move || {
-                // It goes on if the client leaves, and counts until it has ended.
-                let _place = place;
-                let text = model.render(&messages, &extra, answer)?;
-                let tokens = model.tokenize(&text);
-                Ok::<_, ApiError>((text, tokens))
-            })
-            .await
-            .map_err(|_| ApiError::internal("the chat template could not be rendered"))??
-        };
-        let (text, tokens) = rendered;
-        let first_is_ours = has_system && messages.len() > given;
-        let origin = Origin::Messages { messages, text, first_is_ours };
-        let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
+        let said = messages::lower(self.messages, &model)?;
+        let prompt = templated(&model, said, variables, answer, "messages").await?;
+        let origin = prompt.origin();
+        let mut job = parameters.lower(model, vec![prompt.tokens], "messages", &app.config, caller)?;
         job.logprobs = logprobs;
         Ok(Lowered { job, stream, include_usage, metadata: self.metadata, origin })
     }
@@ -259,39 +240,19 @@ impl ChatRequest {
         }
     }
 
-    /// What the template is given beside the messages.
-    fn template_variables(&self) -> Result<Map<String, Value>, ApiError> {
-        const FIELD: &str = "chat_template_kwargs";
-        let mut variables = self.chat_template_kwargs.clone().unwrap_or_default();
-        if let Some(name) = RESERVED.into_iter().find(|name| variables.contains_key(*name)) {
-            return Err(ApiError::field(
-                FIELD,
-                format!("{FIELD} must not set {name}, which is the server's"),
-            ));
+    fn max_tokens(&self) -> Result<Option<(i64, &'static str)>, ApiError> {
+        match (self.max_completion_tokens, self.max_tokens) {
+            (Some(new), Some(old)) if new != old => Err(ApiError::field(
+                "max_tokens",
+                "max_tokens and max_completion_tokens say different things: leave max_tokens out",
+            )),
+            (Some(value), _) => Ok(Some((value, "max_completion_tokens"))),
+            (None, value) => Ok(value.map(|value| (value, "max_tokens"))),
         }
-        let bytes = serde_json::to_string(&variables).map_or(usize::MAX, |text| text.len());
-        if bytes > TEMPLATE_KWARGS_BYTES_MAX {
-            return Err(ApiError::field(
-                FIELD,
-                format!("{FIELD} is larger than {TEMPLATE_KWARGS_BYTES_MAX} bytes"),
-            ));
-        }
-        if let Some(effort) = &self.reasoning_effort {
-            if !["none", "minimal", "low", "medium", "high", "xhigh", "max"].contains(&effort.as_str()) {
-                let message = "reasoning_effort must be none, minimal, low, medium, high, xhigh or max";
-                return Err(ApiError::field("reasoning_effort", message));
-            }
-            variables.entry("reasoning_effort").or_insert_with(|| effort.as_str().into());
-        }
-        Ok(variables)
     }
 
-    fn parameters(&self) -> Parameters {
-        let max_tokens = self
-            .max_completion_tokens
-            .map(|value| (value, "max_completion_tokens"))
-            .or(self.max_tokens.map(|value| (value, "max_tokens")));
-        Parameters {
+    fn parameters(&self) -> Result<Parameters, ApiError> {
+        Ok(Parameters {
             temperature: self.temperature,
             top_p: self.top_p,
             top_k: self.top_k,
@@ -303,7 +264,7 @@ impl ChatRequest {
             presence_penalty: self.presence_penalty,
             logit_bias: self.logit_bias.clone().unwrap_or_default(),
             seed: self.seed,
-            max_tokens,
+            max_tokens: self.max_tokens()?,
             may_be_empty: false,
             min_tokens: self.min_tokens,
             stop_field: "stop",
@@ -315,6 +276,6 @@ impl ChatRequest {
             deadline_ms: self.deadline_ms,
             show_specials: !self.skip_special_tokens.unwrap_or(true),
             debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
-        }
+        })
     }
 }

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::logprobs::CompletionLogprobs;
-use super::super::{StopReason, Timings, Usage, finish_reason, new_id};
+use super::super::{DebugReport, StopReason, Timings, Usage, finish_reason, new_id};
 use super::request::Lowered;
 use crate::answers::{Answer, Totals};
-use crate::cache_doctor::{self, CacheDebug, Origin};
+use crate::cache_doctor::{self, Origin};
 use crate::error::ApiError;
 use crate::model::ServedModel;
 use crate::running::{Ending, Event, Piece};
@@ -46,12 +46,6 @@ struct Choice {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Option<Object>>>)]
     prompt_logprobs: Option<Vec<Option<Map<String, Value>>>>,
-}
-
-/// What was asked for with `debug`.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct DebugReport {
-    cache: CacheDebug,
 }
 
 /// Writes the answers of one request.

@@ -1,17 +1,19 @@
 //! The request of a completion, field by field: honoured, or refused by name.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::sync::Arc;
 
 use engine::request::TokenId;
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use text::tokenizer::Specials;
 use utoipa::ToSchema;
 
-use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, include_usage};
+use super::super::prompts::Prompts;
+use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, include_usage, note_user};
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
 use crate::job::{Caller, Job, Parameters, Seed, whole};
+use crate::lowering::beside;
 use crate::model::ServedModel;
 use crate::state::App;
 
@@ -25,8 +27,6 @@ const MAX_TOKENS_DEFAULT: i64 = 16;
 /// A request to `/v1/completions`.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct CompletionRequest {
-    /// A text, a list of texts, a list of token ids or a list of such lists.
-    #[schema(value_type = Object)]
     prompt: Prompts,
     /// The first model that is served, if none is named.
     #[serde(default)]
@@ -101,13 +101,6 @@ pub(crate) struct CompletionRequest {
     debug: Option<Debug>,
 }
 
-/// Prompts as they are given.
-#[derive(Debug, Clone)]
-enum Prompts {
-    Texts(Vec<String>),
-    Tokens(Vec<Vec<i64>>),
-}
-
 /// Completions, ready to run.
 pub(crate) struct Lowered {
     pub(crate) job: Job,
@@ -123,6 +116,7 @@ pub(crate) struct Lowered {
 impl CompletionRequest {
     pub(crate) async fn lower(self, app: &App, caller: Caller) -> Result<Lowered, ApiError> {
         let (model, _place) = app.admit(self.model.as_deref()).await?;
+        note_user([&self.user]);
         let stream = self.stream.unwrap_or(false);
         let include_usage = include_usage(stream, self.stream_options.as_ref())?;
         let logprobs = whole("logprobs", self.logprobs, 0, LOGPROBS_MAX)?.map(|n| n as usize);
@@ -131,7 +125,10 @@ impl CompletionRequest {
         let echo = self.echo.unwrap_or(false);
         let prompt_logprobs = own.or(logprobs.filter(|_| echo));
         let parameters = self.parameters();
-        let prompts = self.prompts(&model)?;
+        let prompts = {
+            let model = Arc::clone(&model);
+            beside(move || self.prompts(&model)).await?
+        };
         let mut job = parameters.lower(model, prompts, "prompt", &app.config, caller)?;
         job.logprobs = logprobs;
         job.prompt_logprobs = prompt_logprobs;
@@ -153,39 +150,17 @@ impl CompletionRequest {
 
     /// The tokens of all prompts.
     fn prompts(&self, model: &ServedModel) -> Result<Vec<Vec<TokenId>>, ApiError> {
-        let count = match &self.prompt {
-            Prompts::Texts(texts) => texts.len(),
-            Prompts::Tokens(lists) => lists.len(),
-        };
-        if count == 0 || count > PROMPTS_MAX {
-            let message = format!("prompt has {count} prompts; 1 to {PROMPTS_MAX} are possible");
-            return Err(ApiError::field("prompt", message));
-        }
-        match (&self.prompt, &self.suffix) {
-            (Prompts::Texts(texts), Some(suffix)) if !suffix.is_empty() => {
+        self.prompt.check_count("prompt", PROMPTS_MAX)?;
+        match (&self.prompt, self.suffix.as_deref().filter(|suffix| !suffix.is_empty())) {
+            (prompts, None) => prompts.tokens("prompt", model, self.add_special_tokens.unwrap_or(true)),
+            (Prompts::Texts(_), Some(_)) if self.echo == Some(true) => {
+                Err(ApiError::field("suffix", "suffix does not go with echo: the answer stands before it"))
+            }
+            (Prompts::Texts(texts), Some(suffix)) => {
                 texts.iter().map(|text| fill_in_the_middle(model, text, suffix)).collect()
             }
-            (Prompts::Tokens(_), Some(suffix)) if !suffix.is_empty() => {
+            (Prompts::Tokens(_), Some(_)) => {
                 Err(ApiError::field("suffix", "suffix needs a prompt of text, not of tokens"))
-            }
-            (Prompts::Texts(texts), _) => {
-                let begin = self.add_special_tokens.unwrap_or(true);
-                let tokens = texts
-                    .iter()
-                    .map(|text| if begin { model.tokenize(text) } else { model.tokenize_bare(text) });
-                let tokens: Vec<_> = tokens.collect();
-                match tokens.iter().position(Vec::is_empty) {
-                    Some(_) => Err(ApiError::field("prompt", "prompt is empty; give at least one token")),
-                    None => Ok(tokens),
-                }
-            }
-            (Prompts::Tokens(lists), _) => {
-                let vocabulary = model.handle.shape().vocabulary;
-                lists
-                    .iter()
-                    .enumerate()
-                    .map(|(index, list)| checked(index, list, lists.len(), vocabulary))
-                    .collect()
             }
         }
     }
@@ -220,120 +195,20 @@ impl CompletionRequest {
     }
 }
 
-/// A prompt of token ids, each of which the model knows.
-fn checked(index: usize, tokens: &[i64], lists: usize, vocabulary: usize) -> Result<Vec<TokenId>, ApiError> {
-    let list = if lists > 1 { format!("prompt[{index}]") } else { "prompt".to_owned() };
-    if tokens.is_empty() {
-        return Err(ApiError::field("prompt", format!("{list} is empty; give at least one token")));
-    }
-    let check = |(place, &token): (usize, &i64)| {
-        usize::try_from(token)
-            .ok()
-            .filter(|&token| token < vocabulary)
-            .map(|token| token as TokenId)
-            .ok_or_else(|| {
-                ApiError::field(
-                    "prompt",
-                    format!("{list}[{place}] is {token}; token ids are 0 to {}", vocabulary - 1),
-                )
-            })
-    };
-    tokens.iter().enumerate().map(check).collect()
-}
-
 /// The prompt of a model that writes what stands between two texts.
 fn fill_in_the_middle(model: &ServedModel, prefix: &str, suffix: &str) -> Result<Vec<TokenId>, ApiError> {
-    let _ = (prefix, suffix);
-    Err(ApiError::unsupported(
-        "suffix",
-        format!("suffix: {} has no tokens to fill in the middle", model.name),
-    ))
-}
-
-impl<'de> Deserialize<'de> for Prompts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PromptsVisitor)
-    }
-}
-
-/// What a list of prompts holds: all items are of one kind.
-enum Item {
-    Text(String),
-    Token(i64),
-    Tokens(Vec<i64>),
-}
-
-struct PromptsVisitor;
-
-impl<'de> Visitor<'de> for PromptsVisitor {
-    type Value = Prompts;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, a list of texts, a list of token ids or a list of lists of token ids")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Prompts, E> {
-        Ok(Prompts::Texts(vec![text.to_owned()]))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Prompts, A::Error> {
-        let mixed =
-            || de::Error::custom("a list of prompts must be all texts, all token ids or all lists of them");
-        let mut prompts = match items.next_element()? {
-            None => return Ok(Prompts::Tokens(vec![Vec::new()])),
-            Some(Item::Text(text)) => Prompts::Texts(vec![text]),
-            Some(Item::Token(token)) => {
-                let mut tokens = vec![token];
-                while let Some(item) = items.next_element()? {
-                    let Item::Token(token) = item else { return Err(mixed()) };
-                    tokens.push(token);
-                }
-                return Ok(Prompts::Tokens(vec![tokens]));
-            }
-            Some(Item::Tokens(tokens)) => Prompts::Tokens(vec![tokens]),
-        };
-        while let Some(item) = items.next_element()? {
-            match (&mut prompts, item) {
-                (Prompts::Texts(texts), Item::Text(text)) => texts.push(text),
-                (Prompts::Tokens(lists), Item::Tokens(tokens)) => lists.push(tokens),
-                _ => return Err(mixed()),
-            }
-        }
-        Ok(prompts)
-    }
-}
-
-impl<'de> Deserialize<'de> for Item {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ItemVisitor;
-        impl<'de> Visitor<'de> for ItemVisitor {
-            type Value = Item;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text, a token id or a list of token ids")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Item, E> {
-                Ok(Item::Text(text.to_owned()))
-            }
-
-            fn visit_i64<E: de::Error>(self, token: i64) -> Result<Item, E> {
-                Ok(Item::Token(token))
-            }
-
-            fn visit_u64<E: de::Error>(self, token: u64) -> Result<Item, E> {
-                // What is too large for a token id stays too large for one.
-                Ok(Item::Token(i64::try_from(token).unwrap_or(i64::MAX)))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Item, A::Error> {
-                let mut tokens = Vec::new();
-                while let Some(token) = items.next_element()? {
-                    tokens.push(token);
-                }
-                Ok(Item::Tokens(tokens))
-            }
-        }
-        deserializer.deserialize_any(ItemVisitor)
-    }
+    let Some(fim) = model.tokenizer.fim() else {
+        let message = format!("suffix: {} has no tokens to fill in the middle; leave it out", model.name);
+        return Err(ApiError::unsupported("suffix", message));
+    };
+    let mut tokens: Vec<TokenId> = model.tokenizer.bos_to_add().into_iter().collect();
+    // Both are text of files, in which nothing is structure.
+    let mut add = |marker, text: &str| {
+        tokens.push(marker);
+        tokens.extend(model.tokenizer.encode(text, Specials::AsText));
+    };
+    add(fim.prefix, prefix);
+    add(fim.suffix, suffix);
+    add(fim.middle, "");
+    Ok(tokens)
 }

@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::messages::{self, Message};
-use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user};
+use super::super::{
+    Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user,
+};
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
 use crate::job::{Caller, Job, Parameters, Seed, whole};

@@ -5,6 +5,8 @@ import pytest
 from anthropic import Anthropic
 
 PARIS = [{"role": "user", "content": "What is the capital of France?"}]
+# The API knows sampling parameters that this client no longer names.
+GREEDY = {"temperature": 0}
 
 
 @pytest.fixture(scope="module")
@@ -13,15 +15,15 @@ def client(url):
 
 
 def test_message(client, model):
-    answer = client.messages.create(model=model, max_tokens=32, messages=PARIS, temperature=0)
+    answer = client.messages.create(model=model, max_tokens=32, messages=PARIS, extra_body=GREEDY)
     assert answer.type == "message" and answer.role == "assistant"
     assert "Paris" in answer.content[0].text and answer.stop_reason == "end_turn"
     assert answer.usage.output_tokens > 0
 
 
 def test_message_in_pieces(client, model):
-    whole = client.messages.create(model=model, max_tokens=24, messages=PARIS, temperature=0)
-    with client.messages.stream(model=model, max_tokens=24, messages=PARIS, temperature=0) as stream:
+    whole = client.messages.create(model=model, max_tokens=24, messages=PARIS, extra_body=GREEDY)
+    with client.messages.stream(model=model, max_tokens=24, messages=PARIS, extra_body=GREEDY) as stream:
         text = "".join(stream.text_stream)
         final = stream.get_final_message()
     assert text == whole.content[0].text == final.content[0].text
@@ -41,9 +43,9 @@ def test_events_come_in_order(client, model):
     [
         {"system": "Be brief."},
         {"system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]},
-        {"top_k": 5},
-        {"top_p": 0.5},
-        {"temperature": 1.0},
+        {"extra_body": {"top_k": 5}},
+        {"extra_body": {"top_p": 0.5}},
+        {"extra_body": {"temperature": 1.0}},
         {"metadata": {"user_id": "somebody"}},
     ],
 )
@@ -55,20 +57,20 @@ def test_parameters(client, model, more):
 def test_content_in_blocks(client, model):
     blocks = [{"type": "text", "text": "What is the capital"}, {"type": "text", "text": " of France?"}]
     answer = client.messages.create(
-        model=model, max_tokens=32, temperature=0, messages=[{"role": "user", "content": blocks}]
+        model=model, max_tokens=32, extra_body=GREEDY, messages=[{"role": "user", "content": blocks}]
     )
     assert answer.content[0].text
 
 
 def test_stop_sequence(client, model):
     answer = client.messages.create(
-        model=model, max_tokens=32, temperature=0, messages=PARIS, stop_sequences=["Paris"]
+        model=model, max_tokens=32, extra_body=GREEDY, messages=PARIS, stop_sequences=["Paris"]
     )
     assert answer.stop_reason == "stop_sequence" and answer.stop_sequence == "Paris"
 
 
 def test_max_tokens(client, model):
-    answer = client.messages.create(model=model, max_tokens=2, temperature=0, messages=PARIS)
+    answer = client.messages.create(model=model, max_tokens=2, extra_body=GREEDY, messages=PARIS)
     assert answer.stop_reason == "max_tokens" and answer.usage.output_tokens == 2
 
 
@@ -83,7 +85,10 @@ def test_models(client, model):
     assert model in [known.id for known in client.models.list()]
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": -1}, {"max_tokens": 0}, {"top_k": -5}, {"messages": []}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"extra_body": {"temperature": -1}}, {"max_tokens": -1}, {"extra_body": {"top_k": -5}}, {"messages": []}],
+)
 def test_what_is_wrong_is_said(client, model, wrong):
     with pytest.raises(anthropic.BadRequestError) as error:
         client.messages.create(**{"model": model, "max_tokens": 8, "messages": PARIS, **wrong})

@@ -14,6 +14,10 @@ pub const PAGE_TOKENS: usize = kernels::attention::PAGE_TOKENS;
 /// A page of the KV cache: the same number in every layer.
 pub type PageId = u32;
 
+/// Pages of all spans together that a batch has room for from the start. Shared ones count for each of their owners; a
+/// step with more makes room.
+const PAGES_RESERVED_MAX: usize = 1 << 22;
+
 /// Everything that one forward pass computes.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -57,10 +61,12 @@ pub enum LogitsWanted {
 impl Batch {
     /// An empty batch that holds any that these limits allow without allocating.
     pub fn with_room_for(limits: &Limits) -> Self {
+        let pages_of_one = limits.context_tokens.div_ceil(PAGE_TOKENS).min(limits.kv_pages);
+        let pages = pages_of_one.saturating_mul(limits.sequences_max);
         Batch {
             tokens: Vec::with_capacity(limits.batch_tokens),
             spans: Vec::with_capacity(limits.sequences_max),
-            pages: Vec::with_capacity(limits.kv_pages),
+            pages: Vec::with_capacity(pages.min(PAGES_RESERVED_MAX)),
         }
     }
 

@@ -7,6 +7,7 @@ mod answer;
 mod generation;
 mod stats;
 mod thread;
+mod wait;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,6 +21,7 @@ use crate::scheduler::Sequence;
 
 pub use generation::Generation;
 pub use stats::Stats;
+pub use wait::Wait;
 
 pub(crate) use generation::Sink;
 pub(crate) use stats::{Counters, Place};

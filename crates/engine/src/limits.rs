@@ -12,7 +12,7 @@ use crate::request::{Request, Sampling, TokenId, TokenLogprobs};
 
 /// What the engine keeps within. The defaults suit tests and small models; `kv_pages` is best derived from the
 /// memory at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Tokens in a sequence, prompt and answer together. The model's own context length is a limit as well.
     pub context_tokens: usize,
@@ -38,6 +38,10 @@ pub struct Limits {
     /// Whether pages are kept for requests that begin alike, as long as their memory is not needed, and shared among
     /// those that run together. No answer depends on it.
     pub prefix_cache: bool,
+    /// How many times as long as usual a step may take that computes a prompt beside running streams. A step that only
+    /// computes prompts is kept short then as well. Without it prompts get all that `batch_tokens` leaves
+    /// them. No answer depends on it.
+    pub stall_factor: Option<f32>,
 }
 
 impl Default for Limits {
@@ -54,6 +58,7 @@ impl Default for Limits {
             logit_bias_max: 1024,
             stop_tokens_max: 256,
             prefix_cache: true,
+            stall_factor: Some(2.0),
         }
     }
 }
@@ -73,6 +78,9 @@ pub enum StartError {
         /// The most that works.
         max: usize,
     },
+    /// A factor that means nothing.
+    #[error("the limit stall_factor is {0}; it must be between 1 and 1000, or none")]
+    StallFactor(f32),
     /// The operating system gave no thread.
     #[error("the engine's thread cannot be started: {0}")]
     Thread(#[source] std::io::Error),
@@ -217,6 +225,9 @@ impl Limits {
             if value < min || value > max {
                 return Err(StartError::Limit { name, value, min, max });
             }
+        }
+        if let Some(factor) = self.stall_factor.filter(|factor| !(1.0..=1000.0).contains(factor)) {
+            return Err(StartError::StallFactor(factor));
         }
         Ok(self)
     }

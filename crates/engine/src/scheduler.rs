@@ -11,20 +11,22 @@
 //! - the most senior running sequence gets at least one token a step and loses its pages only to a request of higher
 //!   priority, so every sequence ends.
 //!
-//! Nothing here knows the model, threads or clocks but for the moment that it is told.
+//! Nothing here knows the model, threads or clocks but for the moments and durations that it is told.
 
 mod admission;
 mod owners;
+mod pace;
 mod prefix;
 mod sequence;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, PAGE_TOKENS};
 use crate::limits::Limits;
 use crate::pages::Pages;
 use crate::request::{Chunk, FinishReason};
 use owners::Owners;
+use pace::{Pace, Work};
 
 pub(crate) use sequence::Sequence;
 
@@ -40,6 +42,9 @@ pub(crate) struct Scheduler {
     /// For each span of the current batch, where its sequence is in `running`.
     pub(crate) scheduled: Vec<usize>,
     pub(crate) tally: Tally,
+    pace: Pace,
+    /// What the current batch is, for the pace.
+    work: Work,
     /// The running sequences in the order in which they get tokens; kept for its memory.
     order: Vec<usize>,
     /// Sequences taken in so far.
@@ -76,6 +81,8 @@ impl Scheduler {
             owners: Owners::default(),
             scheduled: Vec::with_capacity(limits.sequences_max),
             tally: Tally::default(),
+            pace: Pace::new(limits.stall_factor, limits.batch_tokens),
+            work: Work::default(),
             order: Vec::with_capacity(limits.sequences_max),
             arrivals: 0,
             limits,
@@ -111,9 +118,9 @@ impl Scheduler {
         let preempted = self.grow();
         // Who just lost its pages would otherwise take them back before anybody has gained by it.
         if !preempted {
-            let singles = self.running.iter().filter(|s| s.needs_single_token()).count();
-            self.admit(self.limits.batch_tokens - singles, now);
+            self.admit(self.pace.prompt_tokens(self.singles(), 0), now);
         }
+        self.work = Work::default();
         let mut budget =
             Budget { tokens: self.limits.batch_tokens, prompt_logit_rows: self.prompt_logit_rows };
         for index in 0..self.running.len() {
@@ -121,7 +128,29 @@ impl Scheduler {
                 self.give(index, &mut budget, batch);
             }
         }
+        self.work.singles = batch.spans.len();
         self.give_rests(budget, batch);
+        for span in &batch.spans[self.work.singles..] {
+            self.work.prompt_tokens += span.len;
+            self.work.positions += (span.len * (2 * span.start + span.len) / 2) as u64;
+        }
+    }
+
+    /// Learns from how long the current batch took.
+    pub(crate) fn observe(&mut self, duration: Duration) {
+        self.pace.observe(&self.work, duration);
+    }
+
+    /// What prompts and generated tokens take at the moment, as far as that is known: prompt tokens a second, and the time
+    /// of a step.
+    pub(crate) fn speeds(&self) -> (Option<f64>, Option<Duration>) {
+        let singles = self.singles();
+        (self.pace.prompt_speed(singles), self.pace.step_time(singles))
+    }
+
+    /// Running sequences that need a single token.
+    fn singles(&self) -> usize {
+        self.running.iter().filter(|sequence| sequence.needs_single_token()).count()
     }
 
     /// Ends every sequence, running or waiting, for which `ends` has a reason, without a last token.
@@ -186,6 +215,10 @@ impl Scheduler {
         order.clear();
         order.extend((0..self.running.len()).filter(|&i| !self.running[i].needs_single_token()));
         order.sort_unstable_by_key(|&index| self.rank(&self.running[index]));
+        if let Some(&first) = order.first() {
+            let paced = self.pace.prompt_tokens(self.work.singles, self.running[first].computed);
+            budget.tokens = budget.tokens.min(paced);
+        }
         let aside = self.put_aside(budget, order.contains(&0));
         budget.tokens -= aside.tokens;
         budget.prompt_logit_rows -= aside.prompt_logit_rows;
@@ -226,6 +259,7 @@ impl Scheduler {
     fn give(&mut self, index: usize, budget: &mut Budget, batch: &mut Batch) {
         let sequence = &self.running[index];
         let mut len = sequence.remaining().min(budget.tokens);
+        self.work.cut |= len < sequence.remaining();
         if sequence.wants_prompt_rows() {
             len = len.min(budget.prompt_logit_rows);
             budget.prompt_logit_rows -= len;

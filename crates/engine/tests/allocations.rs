@@ -55,7 +55,7 @@ fn a_step_allocates_only_what_it_sends() {
     const SEQUENCES: u64 = 8;
     const WARM_UP: usize = 40;
     const STEPS: usize = 300;
-    let limits = Limits::default();
+    let limits = Limits { kv_pages: 200, ..Limits::default() };
     let (go, wait) = channel::<()>();
     // The engine's thread notes its count at the beginning of every pass; the channel's buffer is there already.
     let (sender, counts) = sync_channel(1000);
@@ -79,8 +79,10 @@ fn a_step_allocates_only_what_it_sends() {
             };
             // Tokens that may not come for a while, and that never end the answer before the test has.
             let (min_tokens, stop_tokens) = (WARM_UP + STEPS + 20, vec![11, 12]);
+            // Pages are shared, and become whole in these steps.
+            let prompt = [prompt(0, 70), prompt(i, 20)].concat();
             let request =
-                Request { sampling, min_tokens, stop_tokens, ..request(prompt(i, 20), WARM_UP + STEPS + 20) };
+                Request { sampling, min_tokens, stop_tokens, ..request(prompt, WARM_UP + STEPS + 20) };
             handle.submit(request).unwrap()
         })
         .collect();

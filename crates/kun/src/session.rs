@@ -38,12 +38,14 @@ pub(crate) struct Options {
     pub(crate) sequences: usize,
     /// Tokens of all sequences together that the KV cache has room for; at least one context's.
     pub(crate) kv_tokens: usize,
+    /// Nothing is kept from one request for the next, and steps are as large as they can be.
+    pub(crate) for_measuring: bool,
 }
 
 impl Options {
     /// For one answer at a time.
     pub(crate) fn one_sequence(ctx: Ctx, threads: Option<usize>) -> Self {
-        Options { ctx, threads, sequences: 1, kv_tokens: 0 }
+        Options { ctx, threads, sequences: 1, kv_tokens: 0, for_measuring: false }
     }
 }
 
@@ -130,6 +132,10 @@ impl Session {
             // A page more for each sequence: none of them ends at a page's end.
             kv_pages: kv_tokens.div_ceil(PAGE_TOKENS) + options.sequences,
             ..Limits::default()
+        };
+        let limits = match options.for_measuring {
+            true => Limits { prefix_cache: false, stall_factor: None, ..limits },
+            false => limits,
         };
         let handle = Handle::start(model, limits)?;
         Ok(Session {

@@ -200,6 +200,15 @@ pub(crate) enum OneOrManyTexts {
     Many(Vec<String>),
 }
 
+/// How a choice is described that is made by a word or in detail.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it stands in the OpenAPI document only")]
+pub(crate) enum NameOrObject {
+    Name(String),
+    Object(#[schema(value_type = Object)] serde_json::Value),
+}
+
 impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct TextsVisitor;

@@ -38,36 +38,41 @@ struct Tally {
 
 #[test]
 fn one_sequence_at_a_time() {
-    simulate(1, Limits { sequences_max: 1, kv_pages: 7, ..Limits::default() });
+    simulate(1, Limits { sequences_max: 1, kv_pages: 7, ..unpaced() });
 }
 
 #[test]
 fn one_token_a_step() {
-    simulate(2, Limits { batch_tokens: 1, kv_pages: 20, ..Limits::default() });
+    simulate(2, Limits { batch_tokens: 1, kv_pages: 20, ..unpaced() });
 }
 
 #[test]
 fn plenty_of_everything() {
-    let tally = simulate(3, Limits { kv_pages: 2000, ..Limits::default() });
+    let tally = simulate(3, Limits { kv_pages: 2000, ..unpaced() });
     assert_eq!(tally.preemptions, 0);
     assert!(tally.prefix_tokens_hit > 1000 && tally.cached_tokens_max >= 96, "{tally:?}");
 }
 
 #[test]
+fn at_a_pace() {
+    simulate(6, Limits { kv_pages: 30, stall_factor: Some(1.5), ..Limits::default() });
+}
+
+#[test]
 fn without_the_prefix_cache() {
-    let tally = simulate(3, Limits { kv_pages: 30, prefix_cache: false, ..Limits::default() });
+    let tally = simulate(3, Limits { kv_pages: 30, prefix_cache: false, ..unpaced() });
     assert_eq!((tally.prefix_tokens_hit, tally.cached_tokens_max), (0, 0));
 }
 
 #[test]
 fn memory_for_two() {
-    let tally = simulate(4, Limits { kv_pages: 14, batch_tokens: 128, ..Limits::default() });
+    let tally = simulate(4, Limits { kv_pages: 14, batch_tokens: 128, ..unpaced() });
     assert!(tally.preemptions > 5, "{tally:?}");
 }
 
 #[test]
 fn small_batches_and_few_rows() {
-    let limits = Limits { kv_pages: 12, batch_tokens: 32, prompt_logits_bytes: 1500, ..Limits::default() };
+    let limits = Limits { kv_pages: 12, batch_tokens: 32, prompt_logits_bytes: 1500, ..unpaced() };
     let tally = simulate(5, limits);
     assert!(tally.preemptions > 5, "{tally:?}");
 }
@@ -82,11 +87,16 @@ fn seeds_of_all_kinds() {
             batch_tokens: 1 + random.below(100),
             sequences_max: 1 + random.below(20),
             prompt_logits_bytes: random.below(10_000),
-            ..Limits::default()
+            ..unpaced()
         };
         preemptions += simulate(seed, limits).preemptions;
     }
     assert!(preemptions > 100, "only {preemptions} preemptions: memory is too plenty for this test");
+}
+
+/// How prompts are cut doesn't depend on what steps took: a seed always gives the same run, but for deadlines.
+fn unpaced() -> Limits {
+    Limits { stall_factor: None, ..Limits::default() }
 }
 
 fn simulate(seed: u64, limits: Limits) -> Tally {

@@ -37,6 +37,14 @@ pub struct Stats {
     pub step_sequences: usize,
     /// Tokens that it computed.
     pub step_tokens: usize,
+    /// How many prompt tokens a second are computed beside what runs now; 0 if that was not measured yet.
+    pub prompt_tokens_per_second: usize,
+    /// What a step takes that generates a token for each sequence which does so now, or for one if none does; zero if
+    /// that was not measured yet.
+    pub generation_step: Duration,
+    /// The time between two requests that end, of those that had begun, while others wait; zero if that was not
+    /// measured yet.
+    pub departure_interval: Duration,
     /// Tokens computed: prompts, answers and what was computed again after a preemption.
     pub computed_tokens: u64,
     /// Tokens generated.
@@ -84,6 +92,9 @@ pub(crate) struct Counters {
     pub(crate) step_microseconds: AtomicU64,
     pub(crate) step_sequences: AtomicUsize,
     pub(crate) step_tokens: AtomicUsize,
+    pub(crate) prompt_tokens_per_second: AtomicUsize,
+    pub(crate) generation_microseconds: AtomicU64,
+    pub(crate) departure_microseconds: AtomicU64,
     pub(crate) computed_tokens: AtomicU64,
     pub(crate) generated_tokens: AtomicU64,
     pub(crate) prefix_tokens_queried: AtomicU64,
@@ -111,6 +122,9 @@ impl Default for Counters {
             step_microseconds: AtomicU64::default(),
             step_sequences: AtomicUsize::default(),
             step_tokens: AtomicUsize::default(),
+            prompt_tokens_per_second: AtomicUsize::default(),
+            generation_microseconds: AtomicU64::default(),
+            departure_microseconds: AtomicU64::default(),
             computed_tokens: AtomicU64::default(),
             generated_tokens: AtomicU64::default(),
             prefix_tokens_queried: AtomicU64::default(),
@@ -126,6 +140,7 @@ impl Default for Counters {
 
 impl Counters {
     pub(crate) fn read(&self, limits: &Limits) -> Stats {
+        let micros = |counter: &AtomicU64| Duration::from_micros(counter.load(Relaxed));
         Stats {
             open: self.open.load(Relaxed),
             queued: self.queued.load(Relaxed),
@@ -137,9 +152,12 @@ impl Counters {
             pages_total: limits.kv_pages,
             steps: self.steps.load(Relaxed),
             busy_for: self.busy_for(),
-            step_time: Duration::from_micros(self.step_microseconds.load(Relaxed)),
+            step_time: micros(&self.step_microseconds),
             step_sequences: self.step_sequences.load(Relaxed),
             step_tokens: self.step_tokens.load(Relaxed),
+            prompt_tokens_per_second: self.prompt_tokens_per_second.load(Relaxed),
+            generation_step: micros(&self.generation_microseconds),
+            departure_interval: micros(&self.departure_microseconds),
             computed_tokens: self.computed_tokens.load(Relaxed),
             generated_tokens: self.generated_tokens.load(Relaxed),
             prefix_tokens_queried: self.prefix_tokens_queried.load(Relaxed),

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::answer::{Rows, advance};
+use super::wait::Departures;
 use super::{Counters, Message};
 use crate::batch::Batch;
 use crate::kv::KvCache;
@@ -27,6 +28,9 @@ pub(super) struct Engine {
     outputs: Outputs,
     /// Sequences whose last chunk is sent once the counters show that they have ended.
     ended: Vec<Sequence>,
+    /// How long all steps together took in which requests waited.
+    waited: Duration,
+    departures: Departures,
     limits: Limits,
     counters: Arc<Counters>,
 }
@@ -41,6 +45,8 @@ impl Engine {
             batch: Batch::with_room_for(&limits),
             outputs: Outputs::default(),
             ended: Vec::with_capacity(limits.sequences_max),
+            waited: Duration::ZERO,
+            departures: Departures::default(),
             model,
             limits,
             counters,
@@ -99,7 +105,10 @@ impl Engine {
             return;
         }
         match self.forward() {
-            Ok(()) => self.commit(Instant::now()),
+            Ok(()) => {
+                self.commit(Instant::now());
+                self.scheduler.observe(begin.elapsed());
+            }
             Err(message) => self.recover(message, Instant::now()),
         }
         self.count_step(begin.elapsed());
@@ -165,6 +174,9 @@ impl Engine {
         counters.step_sequences.store(batch.spans.len(), Relaxed);
         counters.step_tokens.store(batch.tokens.len(), Relaxed);
         counters.steps.fetch_add(1, Relaxed);
+        if !self.scheduler.waiting.is_empty() {
+            self.waited += duration;
+        }
     }
 
     /// Goes on after a panic in the forward pass: the batch's sequences end, all others are computed again in a
@@ -194,6 +206,15 @@ impl Engine {
         counters.preemptions.store(scheduler.tally.preemptions, Relaxed);
         counters.prefix_tokens_queried.store(scheduler.tally.prefix_tokens_queried, Relaxed);
         counters.prefix_tokens_hit.store(scheduler.tally.prefix_tokens_hit, Relaxed);
+        let (prompt_speed, step_time) = scheduler.speeds();
+        counters.prompt_tokens_per_second.store(prompt_speed.unwrap_or(0.0) as usize, Relaxed);
+        let micros = |duration: Option<Duration>| duration.map_or(0, |duration| duration.as_micros() as u64);
+        counters.generation_microseconds.store(micros(step_time), Relaxed);
+        if !scheduler.waiting.is_empty() {
+            let began = self.ended.iter().filter(|sequence| sequence.clock.first_step.is_some()).count();
+            self.departures.note(began, self.waited);
+        }
+        counters.departure_microseconds.store(micros(self.departures.interval()), Relaxed);
         for Sequence { last_chunk, place, sink, .. } in self.ended.drain(..) {
             let chunk = last_chunk.expect("only sequences with a last chunk are taken out");
             let ended = match chunk.finished.as_ref().map(|finished| &finished.reason) {

@@ -78,11 +78,11 @@ impl Scheduler {
         let mut sequence = self.waiting.swap_remove(waiting);
         sequence.reserve(self.limits.context_tokens);
         if self.limits.prefix_cache {
-            self.tally.prefix_tokens_hit += prefix::take_over(&mut sequence, &mut self.pages) as u64;
             if sequence.clock.first_step.is_none() {
                 self.tally.prefix_tokens_queried += sequence.prompt_tokens as u64;
                 prefix::compare(&mut sequence, &self.pages);
             }
+            self.tally.prefix_tokens_hit += prefix::take_over(&mut sequence, &mut self.pages) as u64;
         }
         let taken = sequence.take_pages(&mut self.pages);
         assert!(taken, "as many pages are available");

@@ -15,11 +15,7 @@ impl Scheduler {
     pub(super) fn follow_others(&mut self) {
         if self.limits.prefix_cache {
             for sequence in &mut self.running {
-                let saved = take_over(sequence, &mut self.pages);
-                if saved > 0 {
-                    self.tally.prefix_tokens_hit += saved as u64;
-                    compare(sequence, &self.pages);
-                }
+                self.tally.prefix_tokens_hit += take_over(sequence, &mut self.pages) as u64;
             }
         }
     }
@@ -73,7 +69,10 @@ pub(super) fn take_over(sequence: &mut Sequence, pages: &mut Pages) -> usize {
         sequence.computed = range.end;
         sequence.committed_pages += 1;
     }
-    sequence.cache.cached_tokens += saved;
+    if saved > 0 {
+        sequence.cache.cached_tokens += saved;
+        compare(sequence, pages);
+    }
     saved
 }
 
@@ -101,5 +100,10 @@ pub(super) fn compare(sequence: &mut Sequence, pages: &Pages) {
         (parent, common) = (Some(page), common + PAGE_TOKENS);
     }
     let (more, instead) = pages.most_similar(parent, &prompt[common..], sequence.request.rank.owner);
-    (sequence.cache.common_tokens, sequence.cache.instead) = (common + more, instead);
+    let report = &mut sequence.cache;
+    (report.common_tokens, report.instead) = (common + more, instead);
+    // The last tokens of a prompt can have been saved by a page of another owner, which is not looked into here.
+    if report.cached_tokens > report.common_tokens {
+        (report.common_tokens, report.instead) = (report.cached_tokens, None);
+    }
 }

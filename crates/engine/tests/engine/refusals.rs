@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     logit_bias_max: 3,
     stop_tokens_max: 2,
     prefix_cache: true,
+    stall_factor: Some(2.0),
 };
 
 fn sampled(change: impl FnOnce(&mut Sampling)) -> Request {
@@ -174,12 +175,16 @@ fn limits_without_sense_are_named() {
         change(&mut limits);
         let model = Mock::new(context_length, &LIMITS);
         let error = Handle::start(Box::new(model), limits).unwrap_err();
-        assert!(matches!(error, StartError::Limit { .. }));
+        assert!(matches!(error, StartError::Limit { .. } | StartError::StallFactor(_)));
         assert_eq!(error.to_string(), expect);
     };
     check(|l| l.kv_pages = 0, 9, "the limit kv_pages is 0; it must be between 1 and 4294967295");
     check(|l| l.batch_tokens = 0, 9, "the limit batch_tokens is 0; it must be between 1 and 1048576");
     check(|l| l.sequences_max = 0, 9, "the limit sequences_max is 0; it must be between 1 and 1048576");
     check(|l| l.queue_max = 0, 9, "the limit queue_max is 0; it must be between 1 and 1048576");
+    let expect = "the limit stall_factor is 0.5; it must be between 1 and 1000, or none";
+    check(|l| l.stall_factor = Some(0.5), 9, expect);
+    let expect = "the limit stall_factor is NaN; it must be between 1 and 1000, or none";
+    check(|l| l.stall_factor = Some(f32::NAN), 9, expect);
     check(|_| (), 0, "the limit context_tokens is 0; it must be between 1 and 4294967295");
 }

@@ -59,6 +59,50 @@ fn answers_do_not_depend_on_threads_chunks_or_other_requests() {
 }
 
 #[test]
+fn answers_do_not_depend_on_cached_prefixes() {
+    // Among them are layers with a window of 24 tokens, which look back into cached pages from behind a prefix of 64.
+    let model =
+        |name: &str| tiny::varied().into_iter().find(|m| m.name() == name).expect("it is in the file");
+    let windows: Vec<_> =
+        model("gemma3-mixed").load(&tiny::cpu(1)).shape().kv_layers.iter().map(|l| l.window).collect();
+    assert!(windows.contains(&Some(24)) && windows.contains(&None), "{windows:?}");
+    tiny::varied().iter().for_each(check_prefixes);
+}
+
+/// Each prompt's answer on an engine without the cache, and on one that has computed others before and does so at
+/// the same time.
+fn check_prefixes(tiny: &tiny::Tiny) {
+    let tokens = tiny.tokens();
+    let cut = |len: usize| tokens[..len].to_vec();
+    let mut other_end = tokens.clone();
+    *other_end.last_mut().expect("a prompt") ^= 1;
+    let prompts = [tokens.clone(), cut(33), cut(64), cut(65), other_end, [cut(40), cut(50)].concat()];
+    let ask = |prompt: &Vec<TokenId>, seed| Request {
+        prompt_logprobs: None,
+        ..request(prompt.clone(), 40, 0.8, seed)
+    };
+    let start = |threads, prefix_cache, batch_tokens| {
+        let limits = Limits { prefix_cache, batch_tokens, ..Limits::default() };
+        Handle::start(tiny.load(&tiny::cpu(threads)), limits).unwrap()
+    };
+    let without = start(1, false, 512);
+    let expected: Vec<Answer> =
+        (0..).zip(&prompts).map(|(i, prompt)| collect(without.submit(ask(prompt, i)).unwrap())).collect();
+    assert_eq!(without.stats().prefix_tokens_hit, 0);
+    for batch_tokens in [512, 48] {
+        let with = start(2, true, batch_tokens);
+        for round in 0..2 {
+            let requests = (0..).zip(&prompts).map(|(i, prompt)| ask(prompt, i)).collect();
+            let answers: Vec<Answer> = with.submit_all(requests).unwrap().into_iter().map(collect).collect();
+            assert_eq!(answers, expected, "{}, round {round}, {batch_tokens} tokens", tiny.name());
+        }
+        // Of 33 to 90 tokens at least a page in both rounds, but for whoever computed it.
+        let hits = with.stats().prefix_tokens_hit;
+        assert!(hits >= 32 * 11, "{} tokens of {} were saved", hits, tiny.name());
+    }
+}
+
+#[test]
 fn a_real_model_s_logits_and_answers_depend_on_their_sequence_alone() {
     let Some(path) = real_model("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
     let load = |cpu: &Arc<Cpu>| {

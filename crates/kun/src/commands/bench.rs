@@ -127,6 +127,7 @@ fn options(tests: &[&Test], threads: Option<usize>) -> session::Options {
         threads,
         sequences: works().map(Work::sequences).max().unwrap_or(1),
         kv_tokens: works().map(|work| work.sequences() * work.tokens_of_a_sequence()).max().unwrap_or(1),
+        for_measuring: true,
     }
 }
 

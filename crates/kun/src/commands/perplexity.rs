@@ -29,7 +29,10 @@ struct Report {
 
 pub(crate) fn run(args: &PerplexityArgs, environment: &Environment) -> Outcome {
     let text = read(args)?;
-    let options = session::Options::one_sequence(Ctx::Exactly(args.ctx), args.threads);
+    let options = session::Options {
+        for_measuring: true,
+        ..session::Options::one_sequence(Ctx::Exactly(args.ctx), args.threads)
+    };
     let session = Session::open(&args.model, &options, environment)?;
     let tokens = session.tokenizer.encode_prompt(&text, Specials::Parse);
     let needed = 2 * args.ctx;

@@ -72,6 +72,7 @@ fn help_and_version_are_told_on_standard_output() {
         "template",
         "perplexity",
         "bench",
+        "load",
     ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "no {command} in {help}");
         assert!(scratch.run([command, "--help"]).output().contains("Usage: kun"), "{command}");

@@ -40,7 +40,7 @@ fn streams_are_measured_and_told_as_table_json_and_page() {
     let scratch = Scratch::new();
     let page = scratch.path("page.html");
     let url = server.url();
-    let line = [&["load", url.as_str(), "--html", page.to_str().expect("UTF-8")], &flags[..]].concat();
+    let line = [&["load", &url, "--html", page.to_str().expect("UTF-8")], &flags[..]].concat();
     let table = scratch.run(line).output();
     for part in
         ["tiny, completions, streamed", "closed loop of 3 streams", "6 ok, 0 failed", "25.0 %", "first token"]
@@ -54,14 +54,17 @@ fn streams_are_measured_and_told_as_table_json_and_page() {
     assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("href="), "{page}");
 }
 
+/// The kind of a failure, what is said of it, and the answer.
+type Failing = (&'static str, &'static str, fn() -> Answer);
+
 #[test]
 fn each_failure_is_counted_under_its_kind_with_what_was_said() {
-    let answers: [(&str, &str, fn() -> Answer); 10] = [
+    let answers: [Failing; 10] = [
         ("429", "HTTP 429: full up", || {
             Answer::json(429, &json!({"error": {"message": "full up"}})).header("Retry-After: 2")
         }),
         ("4xx", "HTTP 400: too long", || Answer::json(400, &json!({"error": {"message": "too long"}}))),
-        ("5xx", "HTTP 500: \"broken\"", || Answer::json(500, &json!("broken\u{1b}[2J"))),
+        ("5xx", "HTTP 500: broken\\u{1b}[2J", || Answer::json(500, &json!("broken\u{1b}[2J"))),
         ("5xx", "HTTP 503", || Answer::json(503, &json!({"error": ""}))),
         ("broken", "breaks off", || Answer::stream(&completion(9, 0, 3)[..2], NO_PAUSE).cut()),
         ("broken", "without a finish_reason", || Answer::stream(&completion(9, 0, 3)[..2], NO_PAUSE)),
@@ -92,7 +95,7 @@ fn each_failure_is_counted_under_its_kind_with_what_was_said() {
             "{json}"
         );
         let said = failures[0]["message"].as_str().expect("a text");
-        assert!(said.contains(message.trim_end_matches('"')) && !said.contains('\u{1b}'), "{kind}: {said}");
+        assert!(said.contains(message) && !said.contains('\u{1b}'), "{kind}: {said}");
         assert_eq!(json["first_token_ms"], Json::Null, "{kind}: only what succeeded has latencies");
         let is_full = kind == "429";
         assert_eq!(json["until_429_ms"]["count"], if is_full { json!(2) } else { Json::Null }, "{json}");
@@ -145,6 +148,14 @@ fn a_stream_is_understood_however_it_is_cut_and_whatever_is_between() {
         );
         assert_eq!(json["inter_token_ms"]["count"], json!(2 * (chunks - 1)), "{name}");
     }
+}
+
+#[test]
+fn a_kept_connection_that_the_server_has_closed_is_replaced() {
+    let server = Server::start(|_, _| Answer::stream(&completion(9, 0, 3), NO_PAUSE).last());
+    let json = measured(&server, &["--requests", "6", "--concurrency", "2"]);
+    assert_eq!((&json["requests"]["ok"], &json["requests"]["failed"]), (&json!(6), &json!(0)), "{json}");
+    assert_eq!(server.asked("/v1/completions").len(), 6);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(crate) struct Answer {
     steps: Vec<Step>,
     /// The connection is closed after it, without the end of a chunked body.
     is_cut: bool,
+    /// The connection is closed when something else is asked on it.
+    is_last: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -61,8 +63,13 @@ impl Answer {
         Answer { is_cut: true, ..self }
     }
 
+    /// The connection looks as if it were kept, but it is not.
+    pub(crate) fn last(self) -> Answer {
+        Answer { is_last: true, ..self }
+    }
+
     fn new(status: u16, headers: &str, steps: Vec<Step>) -> Answer {
-        Answer { head: format!("HTTP/1.1 {status} X\r\n{headers}"), steps, is_cut: false }
+        Answer { head: format!("HTTP/1.1 {status} X\r\n{headers}"), steps, is_cut: false, is_last: false }
     }
 }
 
@@ -180,5 +187,10 @@ fn serve(
         return Some(false);
     }
     stream.write_all(b"0\r\n\r\n").ok()?;
+    if answer.is_last {
+        let _ = stream.read(&mut [0]);
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+        return Some(false);
+    }
     Some(true)
 }

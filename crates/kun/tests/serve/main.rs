@@ -13,6 +13,7 @@ mod server;
 mod vocabulary;
 
 mod anthropic;
+mod embeddings;
 mod front_drain;
 mod front_heads;
 mod front_keys;
@@ -23,3 +24,7 @@ mod front_timeouts;
 mod front_tls;
 mod ollama;
 mod openai;
+mod openapi;
+mod responses;
+mod tokens;
+mod wire;

@@ -17,7 +17,7 @@ pub(crate) struct Message {
     role: String,
     /// A string or a list of parts.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Content>)]
     content: Option<Value>,
     #[serde(default)]
     name: Option<String>,
@@ -33,6 +33,15 @@ pub(crate) struct Message {
     tool_calls: Option<Value>,
     #[serde(default)]
     tool_call_id: Option<String>,
+}
+
+/// How a content is described.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it stands in the OpenAPI document only")]
+enum Content {
+    Text(String),
+    Parts(#[schema(value_type = Vec<Object>)] Vec<Value>),
 }
 
 /// The messages as a template takes them, with the model's own first message where there is none.

@@ -1,7 +1,10 @@
 //! The connection to the server: straight to it, whatever proxy is set, and with no redirects.
 //!
-//! Each stream has an agent of its own and with it one connection, which is kept while it can be.
+//! Each stream has an agent of its own and with it one connection, which is kept while it can be. Servers may close a kept
+//! connection at any time, llama-server does after each stream without having said so. A request that finds its
+//! connection closed is sent again on a new one, as browsers do.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -13,7 +16,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body};
 
 use super::arguments::Header;
-use super::fault::Fault;
+use super::fault::{Fault, Kind};
 use super::wire;
 use crate::failure::{Failure, Outcome};
 
@@ -91,7 +94,7 @@ impl Server {
             .timeout_connect(Some(CONNECT_TIMEOUT.min(self.timeout)))
             .timeout_global(Some(self.timeout))
             .build();
-        Client { server: self, agent: Agent::new_with_config(config) }
+        Client { server: self, agent: Agent::new_with_config(config), may_be_kept: Cell::new(false) }
     }
 }
 
@@ -99,26 +102,42 @@ impl Server {
 pub(super) struct Client<'a> {
     server: &'a Server,
     agent: Agent,
+    /// The agent may have a connection left of the last request.
+    may_be_kept: Cell<bool>,
 }
 
 impl Client<'_> {
     /// Sends JSON to a path and waits for the beginning of the answer.
     pub(super) fn post(&self, path: &str, body: &str) -> Result<Response<Body>, Fault> {
-        let mut request = self.agent.post(format!("{}{path}", self.server.root));
-        request = request.header("content-type", "application/json");
-        for Header { name, value } in &self.server.headers {
-            request = request.header(name, value);
-        }
-        request.send(body).map_err(|e| Fault::of_call(&e))
+        self.send(|| {
+            let mut request = self.agent.post(format!("{}{path}", self.server.root));
+            request = request.header("content-type", "application/json");
+            for Header { name, value } in &self.server.headers {
+                request = request.header(name, value);
+            }
+            request.send(body)
+        })
     }
 
     /// Asks for a path.
     pub(super) fn get(&self, path: &str) -> Result<Response<Body>, Fault> {
-        let mut request = self.agent.get(format!("{}{path}", self.server.root));
-        for Header { name, value } in &self.server.headers {
-            request = request.header(name, value);
+        self.send(|| {
+            let mut request = self.agent.get(format!("{}{path}", self.server.root));
+            for Header { name, value } in &self.server.headers {
+                request = request.header(name, value);
+            }
+            request.call()
+        })
+    }
+
+    /// Sends a request; twice if the connection was an old one that broke off before any answer.
+    fn send(&self, send: impl Fn() -> Result<Response<Body>, ureq::Error>) -> Result<Response<Body>, Fault> {
+        let may_be_kept = self.may_be_kept.replace(true);
+        match send().map_err(|e| Fault::of_call(&e)) {
+            // A connection that breaks off is not kept, so this is a new one.
+            Err(fault) if fault.kind == Kind::Broken && may_be_kept => send().map_err(|e| Fault::of_call(&e)),
+            result => result,
         }
-        request.call().map_err(|e| Fault::of_call(&e))
     }
 }
 
@@ -126,7 +145,7 @@ impl Client<'_> {
 pub(super) fn json(response: Response<Body>) -> Result<Json, Fault> {
     let bytes = whole(response)?;
     serde_json::from_slice(&bytes)
-        .map_err(|e| Fault::new(super::fault::Kind::Unreadable, format!("the answer is no JSON: {e}")))
+        .map_err(|e| Fault::new(Kind::Unreadable, format!("the answer is no JSON: {e}")))
 }
 
 /// The body of an answer, likewise.

@@ -10,7 +10,7 @@ use super::table;
 use plot::{Axis, Mark, Plot};
 
 /// Points of a distribution's curve.
-const CURVE_POINTS: usize = 400;
+const CURVE_POINTS: usize = 250;
 /// Intervals of a plot over time.
 const INTERVALS: usize = 120;
 /// Dots of the plot of requests; of more, every n-th is drawn.
@@ -112,9 +112,14 @@ fn distribution(mut samples: Vec<f32>) -> Option<Plot> {
     let x = if max > LOG_ABOVE * min { Axis::log("ms", min, max) } else { Axis::linear("ms", max) };
     let count = samples.len();
     let points = CURVE_POINTS.min(count);
-    let curve = (1..=points)
-        .map(|n| n * count / points)
-        .map(|rank| (ms(samples[rank - 1]), rank as f64 / count as f64));
+    let ranks = (1..=points).map(|n| n * count / points);
+    // A step at each sample: between two samples there is nothing.
+    let mut fraction = 0.0;
+    let curve = ranks.flat_map(|rank| {
+        let before = std::mem::replace(&mut fraction, rank as f64 / count as f64);
+        let time = ms(samples[rank - 1]);
+        [(time, before), (time, fraction)]
+    });
     Some(Plot { x, y: Axis::linear("", 1.0), marks: vec![Mark::Line(curve.collect())] })
 }
 

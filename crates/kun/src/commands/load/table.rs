@@ -33,6 +33,7 @@ pub(super) fn table(report: &Report) -> String {
 /// What was asked for, in two lines.
 pub(super) fn head(s: &Settings) -> String {
     let pace = match s.rate {
+        None if s.concurrency == 1 => "closed loop of 1 stream".to_owned(),
         None => format!("closed loop of {} streams", s.concurrency),
         Some(rate) => format!("open loop of {rate} requests/s, at most {} streams", s.concurrency),
     };

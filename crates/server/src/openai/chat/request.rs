@@ -29,23 +29,30 @@ pub(crate) struct ChatRequest {
     stream_options: Option<StreamOptions>,
     /// The most tokens of an answer.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 2147483647)]
     max_completion_tokens: Option<i64>,
     /// The same under its older name.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 2147483647)]
     max_tokens: Option<i64>,
     #[serde(default)]
+    #[schema(minimum = 1)]
     n: Option<i64>,
     #[serde(default)]
     #[schema(value_type = Option<OneOrManyTexts>)]
     stop: Option<Texts>,
     /// 0 to 2; 0 takes the most probable token.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 2)]
     temperature: Option<f32>,
     #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 1)]
     top_p: Option<f32>,
     #[serde(default)]
+    #[schema(minimum = -2, maximum = 2)]
     frequency_penalty: Option<f32>,
     #[serde(default)]
+    #[schema(minimum = -2, maximum = 2)]
     presence_penalty: Option<f32>,
     /// From token ids to what is added to their logits, -100 to 100.
     #[serde(default)]
@@ -53,6 +60,7 @@ pub(crate) struct ChatRequest {
     #[serde(default)]
     logprobs: Option<bool>,
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 20)]
     top_logprobs: Option<i64>,
     #[serde(default)]
     #[schema(value_type = Option<i64>)]
@@ -80,7 +88,7 @@ pub(crate) struct ChatRequest {
     #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Value>,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<NameOrObject>)]
     tool_choice: Option<Value>,
     #[serde(default)]
     #[allow(dead_code, reason = "without tools there is nothing to be parallel")]
@@ -89,7 +97,7 @@ pub(crate) struct ChatRequest {
     #[schema(value_type = Option<Vec<Object>>)]
     functions: Option<Value>,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<NameOrObject>)]
     function_call: Option<Value>,
     #[serde(default)]
     modalities: Option<Vec<String>>,
@@ -107,17 +115,23 @@ pub(crate) struct ChatRequest {
 
     /// From here on additions to the original API. Choose among the K most probable tokens; 0 or -1 for all.
     #[serde(default)]
+    #[schema(minimum = -1, maximum = 2147483647)]
     top_k: Option<i64>,
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
     min_p: Option<f32>,
     #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 1)]
     typical_p: Option<f32>,
     #[serde(default, alias = "repetition_penalty")]
+    #[schema(minimum = 0.1, maximum = 10)]
     repeat_penalty: Option<f32>,
     /// How many of the last tokens `repeat_penalty` looks at; -1 for all.
     #[serde(default)]
+    #[schema(minimum = -1, maximum = 2147483647)]
     repeat_last_n: Option<i64>,
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 2147483647)]
     min_tokens: Option<i64>,
     #[serde(default)]
     ignore_eos: Option<bool>,
@@ -127,9 +141,11 @@ pub(crate) struct ChatRequest {
     skip_special_tokens: Option<bool>,
     /// Lower comes first.
     #[serde(default)]
+    #[schema(minimum = -1000, maximum = 1000)]
     priority: Option<i64>,
     /// The request is of no use after so many milliseconds.
     #[serde(default)]
+    #[schema(minimum = 1)]
     deadline_ms: Option<i64>,
     /// More variables for the template.
     #[serde(default)]

@@ -35,10 +35,13 @@ pub(crate) struct CompletionRequest {
     #[serde(default)]
     stream_options: Option<StreamOptions>,
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 2147483647)]
     max_tokens: Option<i64>,
     #[serde(default)]
+    #[schema(minimum = 1)]
     n: Option<i64>,
     #[serde(default)]
+    #[schema(minimum = 1)]
     best_of: Option<i64>,
     /// Give the prompt back before the answer.
     #[serde(default)]
@@ -50,17 +53,22 @@ pub(crate) struct CompletionRequest {
     #[schema(value_type = Option<OneOrManyTexts>)]
     stop: Option<Texts>,
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 2)]
     temperature: Option<f32>,
     #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 1)]
     top_p: Option<f32>,
     #[serde(default)]
+    #[schema(minimum = -2, maximum = 2)]
     frequency_penalty: Option<f32>,
     #[serde(default)]
+    #[schema(minimum = -2, maximum = 2)]
     presence_penalty: Option<f32>,
     #[serde(default)]
     logit_bias: Option<BTreeMap<String, f64>>,
     /// Alternatives beside each token; with `echo` also of the prompt.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 20)]
     logprobs: Option<i64>,
     #[serde(default)]
     #[schema(value_type = Option<i64>)]
@@ -70,18 +78,25 @@ pub(crate) struct CompletionRequest {
 
     /// From here on additions to the original API. Alternatives beside each token of the prompt.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 20)]
     prompt_logprobs: Option<i64>,
     #[serde(default)]
+    #[schema(minimum = -1, maximum = 2147483647)]
     top_k: Option<i64>,
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
     min_p: Option<f32>,
     #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 1)]
     typical_p: Option<f32>,
     #[serde(default, alias = "repetition_penalty")]
+    #[schema(minimum = 0.1, maximum = 10)]
     repeat_penalty: Option<f32>,
     #[serde(default)]
+    #[schema(minimum = -1, maximum = 2147483647)]
     repeat_last_n: Option<i64>,
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 2147483647)]
     min_tokens: Option<i64>,
     #[serde(default)]
     ignore_eos: Option<bool>,
@@ -93,8 +108,10 @@ pub(crate) struct CompletionRequest {
     #[serde(default)]
     add_special_tokens: Option<bool>,
     #[serde(default)]
+    #[schema(minimum = -1000, maximum = 1000)]
     priority: Option<i64>,
     #[serde(default)]
+    #[schema(minimum = 1)]
     deadline_ms: Option<i64>,
     #[serde(default)]
     debug: Option<Debug>,

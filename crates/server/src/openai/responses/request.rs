@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, check_metadata, note_user};
+use super::super::{Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, note_user};
 use super::input::{self, Input};
 use super::object::{Echo, ReasoningEcho, TextEcho, TextFormat};
 use crate::cache_doctor::Origin;
@@ -41,7 +41,7 @@ pub(crate) struct ResponsesRequest {
     #[serde(default)]
     instructions: Option<String>,
     #[serde(default)]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 2147483647)]
     max_output_tokens: Option<i64>,
     /// 0 to 2; 0 takes the most probable token.
     #[serde(default)]
@@ -73,7 +73,7 @@ pub(crate) struct ResponsesRequest {
     #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<Value>>,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<NameOrObject>)]
     tool_choice: Option<Value>,
     #[serde(default)]
     parallel_tool_calls: Option<bool>,
@@ -88,7 +88,7 @@ pub(crate) struct ResponsesRequest {
     #[serde(default)]
     previous_response_id: Option<String>,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<NameOrObject>)]
     conversation: Option<Value>,
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -110,7 +110,7 @@ pub(crate) struct ResponsesRequest {
 
     /// From here on additions to the original API. Choose among the K most probable tokens; 0 or -1 for all.
     #[serde(default)]
-    #[schema(minimum = -1)]
+    #[schema(minimum = -1, maximum = 2147483647)]
     top_k: Option<i64>,
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]

@@ -105,7 +105,7 @@ impl Plot {
                 label(tick)
             )?;
         }
-        write!(out, "<text x=\"{}\" y=\"12\" text-anchor=\"end\">{}</text>", LEFT - 6.0, self.y.unit)?;
+        write!(out, "<text x=\"{LEFT}\" y=\"12\">{}</text>", self.y.unit)?;
         for tick in self.x.ticks() {
             let x = self.x_of(tick);
             write!(out, "<path class=\"axis\" d=\"M{x:.1} {bottom}v5\"/>")?;

@@ -19,7 +19,7 @@ mod watch;
 
 use std::collections::BTreeSet;
 
-use case::{Act, Case};
+use case::Case;
 use watch::Watch;
 
 use crate::server::Server;

@@ -60,7 +60,7 @@ fn wire_14_a_stream_has_the_events_of_a_message_in_order() {
     for more in [
         json!({}),
         json!({"max_tokens": 40, "system": "be brief"}),
-        json!({"max_tokens": 0}),
+        json!({"max_tokens": 1}),
         json!({"temperature": 1, "seed": 5}),
     ] {
         let whole = server.post(MESSAGES, &request(more.clone())).json(200);
@@ -177,18 +177,24 @@ fn what_means_the_same_is_the_same_prompt() {
 #[test]
 fn the_beginning_of_an_answer_is_gone_on_from() {
     let server = Server::start(&[]);
-    let text = |more| {
-        let answer = server.post(MESSAGES, &request(more)).json(200);
-        answer["content"][0]["text"].as_str().expect("text").to_owned()
-    };
-    let whole = text(json!({"max_tokens": 8}));
-    // Greedy and with one token a character, what is left follows from the first half.
-    let begun: String = whole.chars().take(4).collect();
-    if begun.is_ascii() {
-        let history = json!([{"role": "user", "content": "hello"}, {"role": "assistant", "content": begun}]);
-        let rest = text(json!({"messages": history, "max_tokens": 8}));
-        assert!(format!("{begun}{rest}").starts_with(&whole), "{whole:?} {begun:?} {rest:?}");
-    }
+    let answer = |path: &str, body: Value| server.post(path, &body).json(200);
+    let begun = "The answer";
+    let history = json!([{"role": "user", "content": "hello"}, {"role": "assistant", "content": begun}]);
+    let more = request(json!({"messages": history}));
+    // What the template makes of the question, and then the beginning as it is.
+    let raw = format!("<|begin|>[user] hello<|end|>[assistant] {begun}");
+    let expect = answer(
+        "/api/generate",
+        json!({
+            "prompt": raw, "raw": true, "stream": false, "options": {"temperature": 0, "num_predict": 5},
+        }),
+    );
+    let rest = answer(MESSAGES, more.clone());
+    assert_eq!(rest["content"][0]["text"], expect["response"]);
+    assert_eq!(prompt_tokens(&rest["usage"]), expect["prompt_eval_count"].as_u64().expect("a number"));
+    let options = json!({"temperature": 0, "num_predict": 5});
+    let chat = answer("/api/chat", json!({"messages": history, "stream": false, "options": options}));
+    assert_eq!(chat["message"]["content"], expect["response"]);
 }
 
 #[test]
@@ -222,6 +228,8 @@ fn errors_have_the_shape_of_the_api_and_name_the_field() {
         (json!({"temperature": "hot"}), 400, "invalid_request_error", "temperature"),
         (json!({"top_p": 1.1}), 400, "invalid_request_error", "top_p"),
         (json!({"top_k": 1_099_511_627_776_u64}), 400, "invalid_request_error", "top_k"),
+        (json!({"max_tokens": 0}), 400, "invalid_request_error", "max_tokens"),
+        (json!({"top_k": -1}), 400, "invalid_request_error", "top_k"),
         (json!({"max_tokens": -1}), 400, "invalid_request_error", "max_tokens"),
         (json!({"max_tokens": 1.5}), 400, "invalid_request_error", "max_tokens"),
         (json!({"max_tokens": 2_147_483_648_u64}), 400, "invalid_request_error", "max_tokens"),

@@ -138,9 +138,9 @@ fn the_models_are_told() {
     assert_eq!(tag["model"], name);
     let details = json!({
         "parent_model": "", "format": "gguf", "family": "llama", "families": ["llama"],
-        "parameter_size": "18.50K", "quantization_level": "F32",
+        "parameter_size": "17.70K", "quantization_level": "F32",
     });
-    assert_eq!(with(tag["details"].clone(), &json!({"parameter_size": "18.50K"})), details);
+    assert_eq!(tag["details"], details);
     assert_eq!(tag["digest"].as_str().map(str::len), Some(64));
     assert!(tag["size"].as_u64().is_some_and(|bytes| bytes > 10_000));
     assert!(tag["modified_at"].as_str().is_some_and(|date| date.starts_with("20") && date.ends_with('Z')));

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::content::{self, Message};
 use crate::conversation;
 use crate::error::ApiError;
-use crate::job::{Caller, Job, Parameters, Seed, within};
+use crate::job::{Caller, Job, Parameters, Seed, whole, within};
 use crate::model::ServedModel;
 use crate::openai::note_user;
 use crate::state::App;
@@ -24,7 +24,7 @@ pub(crate) struct MessagesRequest {
     #[serde(default)]
     model: Option<String>,
     messages: Vec<Message>,
-    /// 0 only computes the prompt, which is in the cache then.
+    /// At least 1.
     max_tokens: i64,
     /// A string or a list of blocks of text. A billing header at its beginning is left out: it changes with every
     /// request, and nothing behind it would be found in the cache.
@@ -156,9 +156,8 @@ impl MessagesRequest {
         let parameters = Parameters {
             temperature,
             top_p: self.top_p,
-            top_k: self.top_k,
+            top_k: whole("top_k", self.top_k, 0, i64::from(i32::MAX))?,
             max_tokens: Some((self.max_tokens, "max_tokens")),
-            may_be_empty: true,
             stop_field: "stop_sequences",
             stop: self.stop_sequences.unwrap_or_default(),
             seed: self.seed,

@@ -2,15 +2,14 @@
 //! on the disk is checked by the command that uses it.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::load::LoadArgs;
-use crate::front::FrontFlags;
 use crate::parameters;
+use crate::settings::ServeArgs;
 
 /// Runs language models on this machine's CPU.
 #[derive(Debug, Parser)]
@@ -112,23 +111,6 @@ pub(crate) struct EngineFlags {
     /// Threads to compute with, 1 to 512 [default: one for each core]
     #[arg(long, value_name = "N", value_parser = parameters::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// The models: names from `kun models`, hf:OWNER/REPO[/FILE or :QUANT], or paths [default: smollm2:135m]
-    #[arg(value_name = "MODEL")]
-    pub(crate) models: Vec<OsString>,
-    /// The address to listen on
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    pub(crate) host: IpAddr,
-    /// The port to listen on; 0 lets the system choose
-    #[arg(long, value_name = "PORT", default_value_t = 8080)]
-    pub(crate) port: u16,
-    #[command(flatten)]
-    pub(crate) front: FrontFlags,
-    #[command(flatten)]
-    pub(crate) engine: EngineFlags,
 }
 
 #[derive(Debug, Args)]

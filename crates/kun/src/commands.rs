@@ -23,7 +23,7 @@ use crate::interrupt::Interrupts;
 pub(crate) fn dispatch(command: Command, environment: &Environment, interrupts: &Interrupts) -> Outcome {
     match command {
         Command::Run(args) => run::run(args, environment, interrupts),
-        Command::Serve(args) => serve::serve(args, environment, interrupts),
+        Command::Serve(args) => serve::serve(&args, environment, interrupts),
         Command::Key(args) => key::run(&args),
         Command::Pull(args) => pull::run(&args, environment),
         Command::Models(args) => models::run(&args, environment),

@@ -22,6 +22,7 @@ mod open_files;
 mod output;
 mod parameters;
 mod session;
+mod settings;
 mod signals;
 mod terminal;
 mod usage;

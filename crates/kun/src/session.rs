@@ -113,19 +113,9 @@ impl Session {
     pub(crate) fn open(model: &OsStr, options: &Options, environment: &Environment) -> Outcome<Self> {
         let cpu = Arc::new(cpu(options.threads, environment)?);
         let gguf = model_file::open(model, environment)?;
-        let name = model.to_string_lossy().into_owned();
-        let started = Instant::now();
-        let tokenizer = model_file::tokenizer(&gguf)?;
-        // With a broken one the model is of use all the same: raw, and where no template is asked for.
-        let template = model_file::template(&gguf);
         let ctx = choose_ctx(gguf.metadata(), options.ctx)?;
         let kv_tokens = ctx.max(options.kv_tokens);
-        check_memory(&gguf, &name, ctx, kv_tokens)?;
-        let bar = terminal::step_bar("loading", 100);
-        let loaded = engine::load::load(&gguf, &cpu, &mut |done| bar.set_position((100.0 * done) as u64));
-        bar.finish_and_clear();
-        let model = loaded?;
-        let shape = model.shape().clone();
+        check_memory(&gguf, &model.to_string_lossy(), ctx, kv_tokens)?;
         let limits = Limits {
             context_tokens: ctx,
             sequences_max: options.sequences,
@@ -137,18 +127,38 @@ impl Session {
             true => Limits { prefix_cache: false, stall_factor: None, ..limits },
             false => limits,
         };
-        let handle = Handle::start(model, limits)?;
+        Session::load(&gguf, model, &cpu, &mut || limits)
+    }
+
+    /// Loads an open file. The limits are asked for when the weights are in memory.
+    pub(crate) fn load(
+        gguf: &Gguf,
+        name: &OsStr,
+        cpu: &Arc<Cpu>,
+        limits: &mut dyn FnMut() -> Limits,
+    ) -> Outcome<Self> {
+        let started = Instant::now();
+        let tokenizer = model_file::tokenizer(gguf)?;
+        // With a broken one the model is of use all the same: raw, and where no template is asked for.
+        let template = model_file::template(gguf);
+        let bar = terminal::step_bar("loading", 100);
+        let loaded = engine::load::load(gguf, cpu, &mut |done| bar.set_position((100.0 * done) as u64));
+        bar.finish_and_clear();
+        let model = loaded?;
+        let shape = model.shape().clone();
+        let handle = Handle::start(model, limits())?;
+        let ctx = handle.limits().context_tokens;
         Ok(Session {
             handle,
             template,
             marker_tokens: model_file::marker_tokens(&tokenizer),
-            cpu,
+            cpu: Arc::clone(cpu),
             tokenizer,
             shape,
-            traffic: WeightTraffic::of(&gguf),
-            details: model_details::details(&gguf),
-            pooling: model_details::pooling(&gguf),
-            name,
+            traffic: WeightTraffic::of(gguf),
+            details: model_details::details(gguf),
+            pooling: model_details::pooling(gguf),
+            name: name.to_string_lossy().into_owned(),
             ctx,
             load_time: started.elapsed(),
         })
@@ -165,8 +175,8 @@ impl Session {
         }
     }
 
-    /// The model as the server takes it.
-    pub(crate) fn into_served(self) -> ServedModel {
+    /// The model as the server takes it, under the name that clients ask for.
+    pub(crate) fn into_served(self, name: String) -> ServedModel {
         let catalogue = model_file::prompt_defaults(self.name.as_ref());
         let sampling = Parameters::new(&ParameterFlags::default(), &catalogue).sampling();
         let defaults = Defaults {
@@ -177,7 +187,7 @@ impl Session {
             min_p: sampling.min_p,
         };
         ServedModel {
-            name: self.name,
+            name,
             handle: self.handle,
             tokenizer: self.tokenizer,
             template: self.template.map_err(|failure| failure.to_string()),
@@ -297,7 +307,7 @@ fn context_length(metadata: &Metadata) -> Option<usize> {
     metadata.get(&format!("{architecture}.context_length"))?.integer()?.try_into().ok()
 }
 
-fn choose_ctx(metadata: &Metadata, wanted: Ctx) -> Outcome<usize> {
+pub(crate) fn choose_ctx(metadata: &Metadata, wanted: Ctx) -> Outcome<usize> {
     // Without a length in the file, loading will fail and say so; until then any will do.
     let made_for = context_length(metadata).unwrap_or(CTX_DEFAULT_MAX).max(1);
     match wanted {

@@ -10,6 +10,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use std::io;
 use std::sync::Arc;
 
+use crate::body_memory::{Crowded, Held};
 use crate::connection::too_slow;
 use crate::error::ApiError;
 use crate::state::App;
@@ -25,7 +26,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, ApiError> {
         check_headers(&request)?;
-        let bytes = read(request, app.config.body_bytes_max).await?;
+        // Kept until the body is understood.
+        let held = app.body_memory.hold();
+        let bytes = read(request, app.config.body_bytes_max, &held).await?;
         Ok(Json(parse(&bytes)?))
     }
 }
@@ -63,7 +66,7 @@ fn check_headers(request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
+async fn read(request: Request, bytes_max: usize, held: &Held) -> Result<Vec<u8>, ApiError> {
     let too_large = || {
         let message = format!("the body is larger than the limit of {bytes_max} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", message)
@@ -74,9 +77,10 @@ async fn read(request: Request, bytes_max: usize) -> Result<Vec<u8>, ApiError> {
     if announced.is_some_and(|bytes| bytes > bytes_max as u64) {
         return Err(too_large());
     }
-    match Limited::new(request.into_body(), bytes_max).collect().await {
+    match Limited::new(held.count(request.into_body()), bytes_max).collect().await {
         Ok(body) => Ok(body.to_bytes().to_vec()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) if error.is::<Crowded>() => Err(Crowded::refusal()),
         Err(error) => Err(broken_off(&*error)),
     }
 }

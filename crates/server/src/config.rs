@@ -13,6 +13,8 @@ pub struct Config {
     pub address: SocketAddr,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
+    /// Bytes of all requests' bodies that are being read or understood; nobody's are taken beyond that.
+    pub body_memory_bytes: usize,
     /// Tokens that an answer may be asked to have; none: the context.
     pub max_tokens_limit: Option<usize>,
     /// Answers of one request: prompts times choices.
@@ -49,6 +51,7 @@ impl Default for Config {
         Config {
             address: SocketAddr::from(([127, 0, 0, 1], 8080)),
             body_bytes_max: 16 << 20,
+            body_memory_bytes: 64 << 20,
             max_tokens_limit: None,
             choices_max: 128,
             request_timeout: None,

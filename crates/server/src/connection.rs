@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::health;
 use crate::keys::Key;
-use crate::model::ServedModel;
+use crate::registry::Registry;
 use crate::router::router;
 use crate::state::App;
 use crate::tls::Tls;
@@ -84,7 +84,7 @@ impl Server {
     ///
     /// # Errors
     /// If the address can't be had.
-    pub async fn bind(config: Config, models: Vec<Arc<ServedModel>>) -> Result<Server, StartError> {
+    pub async fn bind(config: Config, models: Arc<Registry>) -> Result<Server, StartError> {
         let address = config.address;
         let failed = |error| StartError::Listen { address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;

@@ -118,7 +118,7 @@ impl Parameters {
         let stop_tokens = self.stop_tokens(&model)?;
         let model_stops = if self.ignore_eos { 0 } else { model.tokenizer.end_of_generation().len() };
         let stop_strings = self.stop_strings()?;
-        let choices = self.choices(prompts.len(), config)?;
+        let choices = self.choices(prompts.len(), &model, config)?;
         let rank = self.rank(&caller)?;
         Ok(Job {
             model,
@@ -262,10 +262,11 @@ impl Parameters {
         Ok(self.stop.clone())
     }
 
-    fn choices(&self, prompts: usize, config: &Config) -> Result<usize, ApiError> {
-        let most = config.choices_max as i64;
-        let choices = whole("n", self.n, 1, most)?.unwrap_or(1) as usize;
-        if choices * prompts > config.choices_max {
+    fn choices(&self, prompts: usize, model: &ServedModel, config: &Config) -> Result<usize, ApiError> {
+        // They enter the queue together or not at all: more than it has places for would never be taken.
+        let most = config.choices_max.min(model.handle.limits().queue_max);
+        let choices = whole("n", self.n, 1, most as i64)?.unwrap_or(1) as usize;
+        if choices * prompts > most {
             let message = format!(
                 "{prompts} prompts with {choices} answers each are more than the {most} answers that one request may ask for"
             );

@@ -10,14 +10,17 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
 mod answers;
 mod anthropic;
 mod body;
+mod body_memory;
 mod cache_doctor;
 pub mod config;
 mod connection;
 mod conversation;
 mod date;
+mod deadline;
 mod embedding;
 mod error;
 mod exchange;
@@ -32,6 +35,7 @@ mod ollama;
 mod openai;
 mod openapi;
 mod page;
+pub mod registry;
 mod router;
 mod running;
 mod state;
@@ -44,4 +48,5 @@ pub use config::Config;
 pub use connection::{Control, Server, StartError};
 pub use keys::Key;
 pub use model::{Defaults, Details, ServedModel};
+pub use registry::{Entry, Loader, Registry};
 pub use tls::{Tls, TlsError};

@@ -158,7 +158,19 @@ impl ServedModel {
     /// Hands requests to the engine, all or none. `prompt` names the field that the prompts came from.
     pub(crate) fn submit(&self, requests: Vec<Request>, prompt: &str) -> Result<Vec<Generation>, ApiError> {
         let refused = |why: Refused| error::refused(why, prompt, self.retry_after());
-        requests.into_iter().map(|request| self.handle.submit(request).map_err(refused)).collect()
+        self.handle.submit_all(requests).map_err(refused)
+    }
+
+    /// Refuses a request that will find the queue full, when `before` others are on their way into it.
+    pub(crate) fn check_queue(&self, before: usize) -> Result<(), ApiError> {
+        let queue_max = self.handle.limits().queue_max;
+        let stats = self.handle.stats();
+        // Those that can start at once are in the queue for the length of a step only.
+        let starting = self.handle.limits().sequences_max.saturating_sub(stats.running);
+        if stats.queued < queue_max && stats.queued + before < queue_max + starting {
+            return Ok(());
+        }
+        Err(error::refused(Refused::QueueFull { queue_max }, "prompt", self.retry_after()))
     }
 
     /// When the queue is likely to have a place again.

@@ -206,7 +206,7 @@ pub(crate) enum OneOrManyTexts {
 #[allow(dead_code, reason = "it stands in the OpenAPI document only")]
 pub(crate) enum NameOrObject {
     Name(String),
-    Object(#[schema(value_type = Object)] serde_json::Value),
+    Object(BTreeMap<String, serde_json::Value>),
 }
 
 impl<'de> Deserialize<'de> for Texts {

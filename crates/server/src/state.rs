@@ -3,39 +3,54 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::admission::{Admission, Place};
+use crate::body_memory::BodyMemory;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::front::Front;
 use crate::model::ServedModel;
+use crate::registry::Registry;
 
 /// The server's state.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) front: Front,
-    models: Vec<Arc<ServedModel>>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) body_memory: BodyMemory,
+    admission: Admission,
     /// When the server started, in seconds since 1970.
     pub(crate) started_unix_seconds: u64,
 }
 
 impl App {
-    pub(crate) fn new(config: Config, models: Vec<Arc<ServedModel>>) -> Self {
-        App { front: Front::new(&config), config, models, started_unix_seconds: unix_seconds() }
+    pub(crate) fn new(config: Config, registry: Arc<Registry>) -> Self {
+        App {
+            body_memory: BodyMemory::new(config.body_memory_bytes),
+            admission: Admission::new(),
+            started_unix_seconds: unix_seconds(),
+            front: Front::new(&config),
+            config,
+            registry,
+        }
     }
 
-    /// The model of that name; the first one if none is named.
+    /// The model of that name, the first one if none is named. It is loaded if need be, and stays as long as it is kept.
     pub(crate) async fn model(&self, name: Option<&str>) -> Result<Arc<ServedModel>, ApiError> {
-        let found = match name {
-            None => self.models.first(),
-            Some(name) => self.models.iter().find(|model| model.name == name),
-        };
-        let known = || self.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
-        found.cloned().ok_or_else(|| ApiError::model_not_found(name.unwrap_or_default(), &known()))
+        self.registry.get(name).await
     }
 
-    /// All models.
-    pub(crate) fn models(&self) -> &[Arc<ServedModel>] {
-        &self.models
+    /// The same for a request that something is to be computed for. The place is kept until the request is handed to
+    /// the engine.
+    pub(crate) async fn admit(&self, name: Option<&str>) -> Result<(Arc<ServedModel>, Place<'_>), ApiError> {
+        let model = self.registry.get(name).await?;
+        let place = self.admission.enter(&model).await?;
+        Ok((model, place))
+    }
+
+    /// The models that are loaded.
+    pub(crate) fn models(&self) -> Vec<Arc<ServedModel>> {
+        self.registry.list().into_iter().filter_map(|listed| listed.model).collect()
     }
 }
 

@@ -55,7 +55,9 @@ fn what_is_cached_is_not_computed_and_the_report_says_how_much() {
         let tokens = answer(&first, running(Limits::default()).limits()).tokens;
         [long_prompt(), tokens].concat()
     };
-    let cases: Vec<(&str, Vec<TokenId>, usize, usize, Option<TokenId>)> = vec![
+    // A name, a prompt, and its report: cached tokens, common ones, the token instead.
+    type Case = (&'static str, Vec<TokenId>, usize, usize, Option<TokenId>);
+    let cases: Vec<Case> = vec![
         ("the same prompt", long_prompt(), 480, 500, None),
         ("its first 480", long_prompt()[..480].to_vec(), 448, 480, None),
         ("its first 481", long_prompt()[..481].to_vec(), 480, 481, None),

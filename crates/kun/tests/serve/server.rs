@@ -37,7 +37,7 @@ impl Server {
         Server::with_models(scratch, &[model.to_str().expect("UTF-8")], flags)
     }
 
-    /// Serves these models. The address is read from the line that says it.
+    /// Serves these models, on a port of the system's choice.
     pub(crate) fn with_models(scratch: Scratch, models: &[&str], flags: &[&str]) -> Server {
         Server::prepared(scratch, models, flags, |command| command)
     }
@@ -49,11 +49,15 @@ impl Server {
         flags: &[&str],
         prepare: impl FnOnce(Command) -> Command,
     ) -> Server {
+        let mut command = scratch.command([&["serve"], models, &["--port", "0"], flags].concat());
+        command.stdout(Stdio::null());
+        Server::spawn(scratch, prepare(command))
+    }
+
+    /// Runs a command that serves something. The address is read from the line that says it.
+    pub(crate) fn spawn(scratch: Scratch, mut command: Command) -> Server {
         let log = scratch.path("server.log");
-        let command = scratch.command([&["serve"], models, &["--port", "0"], flags].concat());
-        let mut command = prepare(command);
-        let file = File::create(&log).expect("the target folder can be written");
-        command.stdout(Stdio::null()).stderr(file);
+        command.stderr(File::create(&log).expect("the target folder can be written"));
         let child = command.spawn().expect("the binary starts");
         let mut server = Server { child, address: SocketAddr::from(([127, 0, 0, 1], 0)), scratch };
         let started = Instant::now();

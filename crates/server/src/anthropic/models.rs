@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::date;
 use crate::error::ApiError;
 use crate::job::whole;
-use crate::model::ServedModel;
+use crate::registry::Entry;
 use crate::state::App;
 
 /// Models on a page, if the client doesn't say.
@@ -49,15 +49,16 @@ struct Page {
 }
 
 impl AnthropicModel {
-    pub(crate) fn of(model: &ServedModel) -> Self {
+    /// A model under one of its names.
+    pub(crate) fn of(id: &str, entry: &Entry) -> Self {
         AnthropicModel {
             kind: "model",
-            id: model.name.clone(),
-            display_name: model.name.clone(),
-            created_at: date::rfc3339(model.details.modified_unix_seconds),
+            id: id.to_owned(),
+            display_name: id.to_owned(),
+            created_at: date::rfc3339(entry.details.modified_unix_seconds),
             lifecycle: "active",
-            max_input_tokens: model.context_tokens(),
-            max_tokens: model.context_tokens(),
+            max_input_tokens: entry.context_tokens,
+            max_tokens: entry.context_tokens,
         }
     }
 }
@@ -66,9 +67,14 @@ impl AnthropicModel {
 pub(crate) fn list(app: &App, uri: &Uri) -> Result<AnthropicModelList, ApiError> {
     let Query(page) = Query::<Page>::try_from_uri(uri)
         .map_err(|_| ApiError::field("limit", "limit must be a whole number"))?;
-    let models = app.models();
+    let listed = app.registry.list();
+    let names = listed.iter().flat_map(|listed| {
+        let entry = listed.entry;
+        std::iter::once(&entry.name).chain(&entry.aliases).map(move |id| (id, entry))
+    });
+    let models: Vec<(&String, &Entry)> = names.collect();
     let place = |name: &'static str, id: &str| {
-        let found = models.iter().position(|model| model.name == id);
+        let found = models.iter().position(|(known, _)| *known == id);
         found.ok_or_else(|| ApiError::field(name, format!("{name} is no model of the list")))
     };
     let limit = whole("limit", page.limit, 1, PAGE_MAX)?.unwrap_or(PAGE_DEFAULT) as usize;
@@ -87,7 +93,8 @@ pub(crate) fn list(app: &App, uri: &Uri) -> Result<AnthropicModelList, ApiError>
         (None, None) => (0, models.len().min(limit)),
     };
     let has_more = if page.before_id.is_some() { from > 0 } else { to < models.len() };
-    let data: Vec<AnthropicModel> = models[from..to].iter().map(|model| AnthropicModel::of(model)).collect();
+    let data: Vec<AnthropicModel> =
+        models[from..to].iter().map(|(id, entry)| AnthropicModel::of(id, entry)).collect();
     let id = |model: &AnthropicModel| model.id.clone();
     Ok(AnthropicModelList { has_more, first_id: data.first().map(id), last_id: data.last().map(id), data })
 }

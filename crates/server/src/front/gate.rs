@@ -15,6 +15,7 @@ use axum::response::IntoResponse;
 
 use super::{RefusedHead, origin};
 use crate::config::Config;
+use crate::deadline;
 use crate::error::ApiError;
 use crate::exchange::Exchange;
 use crate::job::Caller;
@@ -60,7 +61,7 @@ fn check(app: &App, exchange: &Arc<Exchange>, request: &Request) -> Result<Calle
         let wait = Duration::from_secs(5);
         return Err(ApiError::unavailable("shutting_down", "the server is shutting down", wait));
     }
-    let deadline = app.config.request_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = deadline::of(request.headers(), app.config.request_timeout)?;
     Ok(Caller { owner, deadline, exchange: Some(Arc::clone(exchange)) })
 }
 

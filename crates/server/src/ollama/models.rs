@@ -12,7 +12,8 @@ use super::find;
 use crate::body::Json;
 use crate::date;
 use crate::error::ApiError;
-use crate::model::ServedModel;
+use crate::model::{Details, ServedModel};
+use crate::registry::Entry;
 use crate::state::App;
 
 /// When a model goes that stays as long as the server.
@@ -109,15 +110,19 @@ pub(crate) struct VersionAnswer {
 /// Lists the models.
 #[utoipa::path(get, path = "/api/tags", tag = "ollama", responses((status = 200, body = TagList)))]
 pub(crate) async fn tags(State(app): State<Arc<App>>) -> axum::Json<TagList> {
-    let tag = |model: &Arc<ServedModel>| Tag {
-        name: model.name.clone(),
-        model: model.name.clone(),
-        modified_at: date::rfc3339(model.details.modified_unix_seconds),
-        size: model.details.file_bytes,
-        digest: digest(model),
-        details: TagDetails::of(model),
+    let tag = |name: &String, details: &Details| Tag {
+        name: name.clone(),
+        model: name.clone(),
+        modified_at: date::rfc3339(details.modified_unix_seconds),
+        size: details.file_bytes,
+        digest: digest(name, details),
+        details: TagDetails::of(details),
     };
-    axum::Json(TagList { models: app.models().iter().map(tag).collect() })
+    let tags = app.registry.list().into_iter().flat_map(|listed| {
+        let Entry { name, aliases, details, .. } = listed.entry;
+        std::iter::once(name).chain(aliases).map(|name| tag(name, details)).collect::<Vec<_>>()
+    });
+    axum::Json(TagList { models: tags.collect() })
 }
 
 /// Lists the models that are loaded.
@@ -127,8 +132,8 @@ pub(crate) async fn ps(State(app): State<Arc<App>>) -> axum::Json<ProcessList> {
         name: model.name.clone(),
         model: model.name.clone(),
         size: model.details.file_bytes,
-        digest: digest(model),
-        details: TagDetails::of(model),
+        digest: digest(&model.name, &model.details),
+        details: TagDetails::of(&model.details),
         expires_at: NEVER,
         size_vram: 0,
         context_length: model.context_tokens(),
@@ -164,7 +169,7 @@ pub(crate) async fn show(
         parameters: parameters.join("\n"),
         template: model.details.template_source.clone().unwrap_or_default(),
         system: defaults.system.clone(),
-        details: TagDetails::of(&model),
+        details: TagDetails::of(&model.details),
         model_info: model.details.metadata.clone(),
         capabilities: ["completion"].into_iter().chain(model.tokenizer.fim().map(|_| "insert")).collect(),
         modified_at: date::rfc3339(model.details.modified_unix_seconds),
@@ -178,8 +183,7 @@ pub(crate) async fn version() -> axum::Json<VersionAnswer> {
 }
 
 impl TagDetails {
-    fn of(model: &ServedModel) -> Self {
-        let details = &model.details;
+    fn of(details: &Details) -> Self {
         TagDetails {
             parent_model: "",
             format: "gguf",
@@ -192,12 +196,12 @@ impl TagDetails {
 }
 
 /// What tells a model's file from others.
-fn digest(model: &ServedModel) -> String {
-    if let Some(sha256) = &model.details.sha256 {
+fn digest(name: &str, details: &Details) -> String {
+    if let Some(sha256) = &details.sha256 {
         return sha256.clone();
     }
-    let (details, mut hash) = (&model.details, Sha256::new());
-    hash.update(&model.name);
+    let mut hash = Sha256::new();
+    hash.update(name);
     hash.update(details.file_bytes.to_le_bytes());
     hash.update(details.modified_unix_seconds.to_le_bytes());
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()

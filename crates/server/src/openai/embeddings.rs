@@ -85,7 +85,7 @@ pub(crate) async fn embed(
     Json(request): Json<EmbeddingRequest>,
 ) -> Result<Answer<EmbeddingList>, ApiError> {
     let EmbeddingRequest { input, model, encoding_format, dimensions, user } = request;
-    let model = app.model(model.as_deref()).await?;
+    let (model, place) = app.admit(model.as_deref()).await?;
     note_user([&user]);
     let base64 = match encoding_format.as_deref() {
         None | Some("float") => false,
@@ -102,6 +102,7 @@ pub(crate) async fn embed(
         let model = Arc::clone(&model);
         beside(move || input.tokens("input", &model, true)).await?
     };
+    drop(place);
     let embedded = embedding::embed(&model, inputs, "input", caller).await?;
     let (usage, timings) = accounts(&embedded);
     let data = embedded.vectors.into_iter().enumerate().map(|(index, vector)| {

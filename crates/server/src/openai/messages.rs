@@ -1,5 +1,7 @@
 //! The messages of a chat, checked and made into what templates know.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -41,7 +43,7 @@ pub(crate) struct Message {
 #[allow(dead_code, reason = "it stands in the OpenAPI document only")]
 enum Content {
     Text(String),
-    Parts(#[schema(value_type = Vec<Object>)] Vec<Value>),
+    Parts(Vec<BTreeMap<String, Value>>),
 }
 
 /// The messages as a template takes them, with the model's own first message where there is none.

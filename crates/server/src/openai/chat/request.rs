@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::messages::{self, Message};
-use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user};
+use super::super::{
+    Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user,
+};
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
 use crate::job::{Caller, Job, Parameters, Seed, whole};
@@ -172,7 +174,7 @@ impl ChatRequest {
         self.refuse()?;
         note_user([&self.user, &self.safety_identifier, &self.prompt_cache_key]);
         check_metadata(self.metadata.as_ref())?;
-        let model = app.model(self.model.as_deref()).await?;
+        let (model, _place) = app.admit(self.model.as_deref()).await?;
         let stream = self.stream.unwrap_or(false);
         let include_usage = include_usage(stream, self.stream_options.as_ref())?;
         let logprobs = self.logprobs()?;

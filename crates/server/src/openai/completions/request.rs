@@ -131,7 +131,7 @@ pub(crate) struct Lowered {
 
 impl CompletionRequest {
     pub(crate) async fn lower(self, app: &App, caller: Caller) -> Result<Lowered, ApiError> {
-        let model = app.model(self.model.as_deref()).await?;
+        let (model, _place) = app.admit(self.model.as_deref()).await?;
         note_user([&self.user]);
         let stream = self.stream.unwrap_or(false);
         let include_usage = include_usage(stream, self.stream_options.as_ref())?;

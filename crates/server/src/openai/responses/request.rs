@@ -181,7 +181,7 @@ impl ResponsesRequest {
         self.refuse_features()?;
         note_user([&self.user, &self.safety_identifier, &self.prompt_cache_key]);
         check_metadata(self.metadata.as_ref())?;
-        let model = app.model(self.model.as_deref()).await?;
+        let (model, _place) = app.admit(self.model.as_deref()).await?;
         let stream = self.stream.unwrap_or(false);
         super::super::include_usage(stream, self.stream_options.as_ref())?;
         let logprobs = self.logprobs()?;

@@ -308,10 +308,10 @@ mod tests {
         for (models, together) in [
             (&[needs(100, false)][..], 1),
             (&[needs(100, false), needs(100, false)], 2),
-            (&[needs(400, false), needs(400, false), needs(10, false)], 2),
+            (&[needs(410, false), needs(410, false), needs(10, false)], 2),
             (&[needs(500, false), needs(400, false)], 1),
-            (&[needs(300, true), needs(190, false), needs(190, false), needs(190, false)], 4),
-            (&[needs(300, true), needs(300, false), needs(300, false), needs(10, false)], 3),
+            (&[needs(300, true), needs(150, false), needs(150, false), needs(150, false)], 4),
+            (&[needs(300, true), needs(300, false), needs(300, false), needs(10, false)], 2),
             (&[needs(900, true)], 1),
         ] {
             let plan = plan(models, &WANTED).expect("they fit");
@@ -354,7 +354,8 @@ mod tests {
     #[test]
     fn a_cache_takes_no_more_than_is_of_use_unless_the_budget_was_asked_for() {
         let wanted = Wanted { budget: 100 << 30, auto: true, ..WANTED };
-        assert_eq!(plan(&[needs(1, false)], &wanted).expect("it fits").shares[0].kv_pages, 2048);
+        let small = Needs { page: MIB, ..needs(1, false) };
+        assert_eq!(plan(&[small], &wanted).expect("it fits").shares[0].kv_pages, 2048);
         let large = Needs { page: 64 * MIB, ..needs(1, false) };
         assert_eq!(plan(&[large], &wanted).expect("it fits").shares[0].kv_pages, 63);
     }

@@ -16,6 +16,8 @@ const INSTALL: &[(&str, &str)] = &[
     ("python3", "Python 3.10 or newer (Debian: apt-get install python3 python3-venv)"),
     ("git", "git (Debian: apt-get install git)"),
     ("tar", "tar and gzip"),
+    ("node", "Node 20 or newer with npm (Debian: apt-get install nodejs npm)"),
+    ("npm", "Node 20 or newer with npm (Debian: apt-get install nodejs npm)"),
 ];
 
 /// Cargo, at the root of the repository.

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to hold, on a machine that has Rust, Python and the package
 //! registries. What the tests need is fetched first, so nothing is skipped.
 
+mod clients;
 mod data;
 mod totals;
 
@@ -44,7 +45,9 @@ fn all(steps: &mut Steps) -> Result<Totals> {
     })?;
     steps.step("build", || process::run(process::cargo().args(["test", "--workspace", "--no-run"])))?;
     let data = data::fetch(steps, &root, &target)?;
-    steps.step("tests", || tests(&data))
+    let mut totals = steps.step("tests", || tests(&data))?;
+    clients::run(steps, &root, &target, &mut totals)?;
+    Ok(totals)
 }
 
 /// Says early what would be missing late.
@@ -57,6 +60,7 @@ fn tools() -> Result<()> {
     }
     println!("{}", process::output(std::process::Command::new("python3").arg("--version"))?.trim());
     process::output(std::process::Command::new("tar").arg("--version"))?;
+    println!("node {}", process::output(std::process::Command::new("node").arg("--version"))?.trim());
     Ok(())
 }
 

@@ -14,6 +14,10 @@ pub const PAGE_TOKENS: usize = kernels::attention::PAGE_TOKENS;
 /// A page of the KV cache: the same number in every layer.
 pub type PageId = u32;
 
+/// Pages of all spans together that a batch has room for from the start. Shared ones count for each of their owners; a
+/// step with more makes room.
+const PAGES_RESERVED_MAX: usize = 1 << 22;
+
 /// Everything that one forward pass computes.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -35,11 +39,11 @@ pub struct Span {
     /// Where in `Batch::pages` the sequence's pages are: exactly enough for `start + len` tokens, from the
     /// sequence's first token on.
     pub pages: Range<usize>,
-    /// For which of the span's tokens the logits are wanted.
+    /// For which of the span's tokens logits, or hidden states instead, are wanted.
     pub logits: LogitsWanted,
 }
 
-/// For which tokens of a span the model computes logits.
+/// For which tokens of a span the model computes logits, or gives the hidden states that they would come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogitsWanted {
     /// None: a chunk of a prompt that is not its last.
@@ -48,21 +52,32 @@ pub enum LogitsWanted {
     Last,
     /// Every token's: prompt log-probabilities.
     All,
+    /// No logits, but the last token's hidden state: an embedding.
+    HiddenLast,
+    /// No logits, but every token's hidden state: an embedding that is their mean.
+    HiddenAll,
 }
 
 impl Batch {
     /// An empty batch that holds any that these limits allow without allocating.
     pub fn with_room_for(limits: &Limits) -> Self {
+        let pages_of_one = limits.context_tokens.div_ceil(PAGE_TOKENS).min(limits.kv_pages);
+        let pages = pages_of_one.saturating_mul(limits.sequences_max);
         Batch {
             tokens: Vec::with_capacity(limits.batch_tokens),
             spans: Vec::with_capacity(limits.sequences_max),
-            pages: Vec::with_capacity(limits.kv_pages),
+            pages: Vec::with_capacity(pages.min(PAGES_RESERVED_MAX)),
         }
     }
 
     /// How many rows of logits the pass gives.
     pub fn logit_rows(&self) -> usize {
         self.spans.iter().map(Span::logit_rows).sum()
+    }
+
+    /// How many hidden states the pass gives.
+    pub fn hidden_rows(&self) -> usize {
+        self.spans.iter().map(Span::hidden_rows).sum()
     }
 
     /// The pages of the span's sequence: position `p` is in page `p / PAGE_TOKENS` of them.
@@ -100,12 +115,21 @@ impl Batch {
 }
 
 impl Span {
-    /// How many rows of logits this span gives.
+    /// How many rows of logits this span gives. They are those of its last tokens.
     pub fn logit_rows(&self) -> usize {
         match self.logits {
-            LogitsWanted::None => 0,
+            LogitsWanted::None | LogitsWanted::HiddenLast | LogitsWanted::HiddenAll => 0,
             LogitsWanted::Last => 1,
             LogitsWanted::All => self.len,
+        }
+    }
+
+    /// How many hidden states this span gives. They are those of its last tokens.
+    pub fn hidden_rows(&self) -> usize {
+        match self.logits {
+            LogitsWanted::None | LogitsWanted::Last | LogitsWanted::All => 0,
+            LogitsWanted::HiddenLast => 1,
+            LogitsWanted::HiddenAll => self.len,
         }
     }
 }

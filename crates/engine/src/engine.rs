@@ -7,6 +7,7 @@ mod answer;
 mod generation;
 mod stats;
 mod thread;
+mod wait;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,9 +21,10 @@ use crate::scheduler::Sequence;
 
 pub use generation::Generation;
 pub use stats::Stats;
+pub use wait::Wait;
 
 pub(crate) use generation::Sink;
-pub(crate) use stats::{Counters, QueuePlace};
+pub(crate) use stats::{Counters, Place};
 
 /// A running engine. Clones are the same engine; when the last one is dropped, what still runs is cancelled and
 /// the engine's thread has ended before the drop returns.
@@ -45,8 +47,8 @@ struct Shared {
 /// What comes into the engine's thread.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// A checked request.
-    Submit(Box<Sequence>),
+    /// Checked requests that came together.
+    Submit(Vec<Sequence>),
     /// Nothing but a reason to look at `stopping`.
     Wake,
 }
@@ -72,18 +74,33 @@ impl Handle {
 
     /// Hands a request to the engine, or says why not. It never waits.
     pub fn submit(&self, request: Request) -> Result<Generation, Refused> {
+        let mut generations = self.submit_all(vec![request])?;
+        Ok(generations.pop().expect("an answer for each request"))
+    }
+
+    /// Hands requests to the engine together, all or none: if one is refused or there is not room in the queue for each
+    /// of them, nothing has happened. They begin in the same step if they can, so that those with one prompt, the
+    /// choices of one question, compute it once.
+    pub fn submit_all(&self, requests: Vec<Request>) -> Result<Vec<Generation>, Refused> {
         let Shared { inbox, stopping, counters, shape, limits, .. } = &*self.shared;
-        limits.check(&request, shape)?;
+        requests.iter().try_for_each(|request| limits.check(request, shape))?;
         if stopping.load(Relaxed) {
             return Err(Refused::Stopped);
         }
         let queue_max = limits.queue_max;
-        let place = QueuePlace::take(counters, queue_max).ok_or(Refused::QueueFull { queue_max })?;
-        let (sink, generation) = Sink::new(request.prompt.len());
-        let sequence = Box::new(Sequence::new(request, sink, place));
+        let prompts = requests.iter().map(|request| request.prompt.len());
+        let places = Place::take(counters, prompts, queue_max).ok_or(Refused::QueueFull { queue_max })?;
+        let (sequences, generations): (Vec<_>, Vec<_>) = requests
+            .into_iter()
+            .zip(places)
+            .map(|(request, place)| {
+                let (sink, generation) = Sink::new(request.prompt.len());
+                (Sequence::new(request, sink, place), generation)
+            })
+            .unzip();
         let inbox = inbox.as_ref().expect("it is taken when the last handle is dropped");
-        match inbox.try_send(Message::Submit(sequence)) {
-            Ok(()) => Ok(generation),
+        match inbox.try_send(Message::Submit(sequences)) {
+            Ok(()) => Ok(generations),
             Err(TrySendError::Full(_)) => Err(Refused::QueueFull { queue_max }),
             Err(TrySendError::Disconnected(_)) => Err(Refused::Stopped),
         }
@@ -101,7 +118,7 @@ impl Handle {
 
     /// What the engine has counted so far.
     pub fn stats(&self) -> Stats {
-        self.shared.counters.read(self.shared.limits.kv_pages)
+        self.shared.counters.read(&self.shared.limits)
     }
 
     /// Ends the engine after the step that it is in: requests under way are cancelled, new ones are refused, on

@@ -14,6 +14,7 @@ pub mod load;
 pub mod model;
 pub mod models;
 pub mod pages;
+mod pooling;
 pub mod request;
 pub mod sampler;
 mod scheduler;

@@ -3,14 +3,16 @@
 //! A request is checked here once, at submission, against everything that could make it fail later. What gets
 //! through may wait or be preempted, but the engine has no reason of its own to turn it down any more.
 
+use std::ops::RangeInclusive;
+
 use crate::batch::PAGE_TOKENS;
 use crate::kv::KvCache;
 use crate::model::Shape;
-use crate::request::{Request, Sampling, TokenId};
+use crate::request::{Request, Sampling, TokenId, TokenLogprobs};
 
 /// What the engine keeps within. The defaults suit tests and small models; `kv_pages` is best derived from the
 /// memory at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Tokens in a sequence, prompt and answer together. The model's own context length is a limit as well.
     pub context_tokens: usize,
@@ -25,10 +27,21 @@ pub struct Limits {
     /// Bytes of logits in a step for the log-probabilities of prompts. Such prompts are cut into smaller chunks
     /// for it; one row is computed even if it is larger. (The rows to sample from come on top: one a sequence.)
     pub prompt_logits_bytes: usize,
-    /// Alternatives reported beside a token (`Request::logprobs`).
+    /// Alternatives reported beside a token (`Request::logprobs`, `Request::prompt_logprobs`).
     pub logprobs_max: usize,
+    /// Bytes that the log-probabilities of a request's prompt may take, all alternatives together.
+    pub prompt_logprobs_bytes: usize,
+    /// Entries in `Sampling::logit_bias`.
+    pub logit_bias_max: usize,
     /// Stop tokens of a request.
     pub stop_tokens_max: usize,
+    /// Whether pages are kept for requests that begin alike, as long as their memory is not needed, and shared among
+    /// those that run together. No answer depends on it.
+    pub prefix_cache: bool,
+    /// How many times as long as usual a step may take that computes a prompt beside running streams. A step that only
+    /// computes prompts is kept short then as well. Without it prompts get all that `batch_tokens` leaves
+    /// them. No answer depends on it.
+    pub stall_factor: Option<f32>,
 }
 
 impl Default for Limits {
@@ -41,7 +54,11 @@ impl Default for Limits {
             kv_pages: 4096 / PAGE_TOKENS,
             prompt_logits_bytes: 64 << 20,
             logprobs_max: 100,
+            prompt_logprobs_bytes: 16 << 20,
+            logit_bias_max: 1024,
             stop_tokens_max: 256,
+            prefix_cache: true,
+            stall_factor: Some(2.0),
         }
     }
 }
@@ -61,6 +78,9 @@ pub enum StartError {
         /// The most that works.
         max: usize,
     },
+    /// A factor that means nothing.
+    #[error("the limit stall_factor is {0}; it must be between 1 and 1000, or none")]
+    StallFactor(f32),
     /// The operating system gave no thread.
     #[error("the engine's thread cannot be started: {0}")]
     Thread(#[source] std::io::Error),
@@ -128,6 +148,55 @@ pub enum Refused {
         /// The most that is taken.
         max: usize,
     },
+    /// Log-probabilities of a prompt that take too much memory.
+    #[error(
+        "prompt_logprobs: {top_n} alternatives beside each of {prompt_tokens} tokens take {bytes} bytes, more than \
+         the limit of {bytes_max}; ask for fewer alternatives or give a shorter prompt"
+    )]
+    PromptLogprobs {
+        /// Alternatives beside each token.
+        top_n: usize,
+        /// Tokens in the prompt.
+        prompt_tokens: usize,
+        /// What they would take.
+        bytes: usize,
+        /// What they may.
+        bytes_max: usize,
+    },
+    /// A number that cannot be added to a logit.
+    #[error("logit_bias[{index}] is {bias}; it must be between -100 and 100, or -inf to forbid the token")]
+    Bias {
+        /// Where in the list.
+        index: usize,
+        /// What was given.
+        bias: f32,
+    },
+    /// A token with two biases.
+    #[error("logit_bias has token {token} twice; give each token one bias")]
+    BiasTwice {
+        /// The token.
+        token: TokenId,
+    },
+    /// An answer that would be full before it may end.
+    #[error("min_tokens is {min_tokens}, more than max_tokens, which is {max_tokens}")]
+    MinTokens {
+        /// What was given for `min_tokens`.
+        min_tokens: usize,
+        /// What was given for `max_tokens`.
+        max_tokens: usize,
+    },
+    /// Something that cannot be asked for together with the prompt's vector.
+    #[error(
+        "{name} is {value}, but a request for an embedding gives the prompt's vector alone; it must be {expected}"
+    )]
+    BesideEmbedding {
+        /// The field of [`Request`].
+        name: &'static str,
+        /// What was given.
+        value: usize,
+        /// What would work.
+        expected: &'static str,
+    },
     /// As many requests wait as may; a later try can succeed.
     #[error("the queue is full: {queue_max} requests wait already; try again later")]
     QueueFull {
@@ -157,6 +226,9 @@ impl Limits {
                 return Err(StartError::Limit { name, value, min, max });
             }
         }
+        if let Some(factor) = self.stall_factor.filter(|factor| !(1.0..=1000.0).contains(factor)) {
+            return Err(StartError::StallFactor(factor));
+        }
         Ok(self)
     }
 
@@ -166,11 +238,18 @@ impl Limits {
             return Err(Refused::EmptyPrompt);
         }
         self.check_length(request)?;
-        check_tokens("prompt", &request.prompt, shape.vocabulary)?;
+        check_tokens("prompt", &request.prompt, |&token| token, shape.vocabulary)?;
         at_most("stop_tokens", request.stop_tokens.len(), self.stop_tokens_max)?;
-        check_tokens("stop_tokens", &request.stop_tokens, shape.vocabulary)?;
+        check_tokens("stop_tokens", &request.stop_tokens, |&token| token, shape.vocabulary)?;
+        let (min_tokens, max_tokens) = (request.min_tokens, request.max_tokens);
+        if min_tokens > max_tokens {
+            return Err(Refused::MinTokens { min_tokens, max_tokens });
+        }
         at_most("logprobs", request.logprobs.unwrap_or(0), self.logprobs_max)?;
-        check_sampling(&request.sampling)
+        self.check_prompt_logprobs(request)?;
+        check_embedding(request)?;
+        check_sampling(&request.sampling)?;
+        self.check_bias(&request.sampling.logit_bias, shape.vocabulary)
     }
 
     /// Rows of logits for prompts that a step may compute.
@@ -195,12 +274,48 @@ impl Limits {
         }
         Ok(())
     }
+
+    fn check_prompt_logprobs(&self, request: &Request) -> Result<(), Refused> {
+        let Some(top_n) = request.prompt_logprobs else { return Ok(()) };
+        at_most("prompt_logprobs", top_n, self.logprobs_max)?;
+        let (prompt_tokens, bytes_max) = (request.prompt.len(), self.prompt_logprobs_bytes);
+        let bytes_each = size_of::<TokenLogprobs>() + top_n * size_of::<(TokenId, f32)>();
+        let bytes = prompt_tokens * bytes_each;
+        if bytes > bytes_max {
+            return Err(Refused::PromptLogprobs { top_n, prompt_tokens, bytes, bytes_max });
+        }
+        Ok(())
+    }
+
+    fn check_bias(&self, biases: &[(TokenId, f32)], vocabulary: usize) -> Result<(), Refused> {
+        at_most("logit_bias", biases.len(), self.logit_bias_max)?;
+        check_tokens("logit_bias", biases, |&(token, _)| token, vocabulary)?;
+        for (index, &(_, bias)) in biases.iter().enumerate() {
+            if !(-100.0..=100.0).contains(&bias) && bias != f32::NEG_INFINITY {
+                return Err(Refused::Bias { index, bias });
+            }
+        }
+        let mut tokens: Vec<TokenId> = biases.iter().map(|&(token, _)| token).collect();
+        tokens.sort_unstable();
+        match tokens.array_windows().find(|[a, b]| a == b) {
+            None => Ok(()),
+            Some(&[token, _]) => Err(Refused::BiasTwice { token }),
+        }
+    }
 }
 
-fn check_tokens(field: &'static str, tokens: &[TokenId], vocabulary: usize) -> Result<(), Refused> {
-    match tokens.iter().position(|&token| token as usize >= vocabulary) {
+/// Refuses the first entry whose token is none.
+fn check_tokens<T>(
+    field: &'static str,
+    entries: &[T],
+    token_of: impl Fn(&T) -> TokenId,
+    vocabulary: usize,
+) -> Result<(), Refused> {
+    match entries.iter().position(|entry| token_of(entry) as usize >= vocabulary) {
         None => Ok(()),
-        Some(index) => Err(Refused::TokenOutOfVocabulary { field, index, token: tokens[index], vocabulary }),
+        Some(index) => {
+            Err(Refused::TokenOutOfVocabulary { field, index, token: token_of(&entries[index]), vocabulary })
+        }
     }
 }
 
@@ -208,14 +323,29 @@ fn at_most(name: &'static str, value: usize, max: usize) -> Result<(), Refused> 
     if value > max { Err(Refused::AboveLimit { name, value, max }) } else { Ok(()) }
 }
 
+/// An embedding request gives a vector and nothing else.
+fn check_embedding(request: &Request) -> Result<(), Refused> {
+    if request.embedding.is_none() {
+        return Ok(());
+    }
+    let beside = |name, value, expected| Err(Refused::BesideEmbedding { name, value, expected });
+    match (request.max_tokens, request.prompt_logprobs) {
+        (0, None) => Ok(()),
+        (0, Some(top_n)) => beside("prompt_logprobs", top_n, "absent"),
+        (max_tokens, _) => beside("max_tokens", max_tokens, "0"),
+    }
+}
+
 fn check_sampling(sampling: &Sampling) -> Result<(), Refused> {
-    let Sampling { temperature, top_k: _, top_p, min_p, repeat_penalty, repeat_window: _, seed: _ } =
-        sampling;
+    let Sampling { temperature, top_p, min_p, typical_p, repeat_penalty, .. } = sampling;
+    let Sampling { frequency_penalty, presence_penalty, .. } = sampling;
+    const PENALTIES: RangeInclusive<f32> = -2.0..=2.0;
     // Written so that a NaN fails every one of them.
     let checks = [
         ("temperature", temperature, *temperature >= 0.0 && temperature.is_finite(), "a number from 0 up"),
         ("top_p", top_p, *top_p > 0.0 && *top_p <= 1.0, "above 0 and at most 1"),
         ("min_p", min_p, (0.0..=1.0).contains(min_p), "between 0 and 1"),
+        ("typical_p", typical_p, *typical_p > 0.0 && *typical_p <= 1.0, "above 0 and at most 1"),
         (
             "repeat_penalty",
             repeat_penalty,
@@ -223,6 +353,8 @@ fn check_sampling(sampling: &Sampling) -> Result<(), Refused> {
             (0.01..=100.0).contains(repeat_penalty),
             "between 0.01 and 100",
         ),
+        ("frequency_penalty", frequency_penalty, PENALTIES.contains(frequency_penalty), "between -2 and 2"),
+        ("presence_penalty", presence_penalty, PENALTIES.contains(presence_penalty), "between -2 and 2"),
     ];
     for (name, value, holds, expected) in checks {
         if !holds {

@@ -9,6 +9,7 @@ pub use source::{DIMENSION_MAX, Source};
 
 use crate::model::Model;
 use crate::models;
+use crate::request::Pooling;
 use kernels::Cpu;
 use std::sync::Arc;
 use weights::gguf::{Gguf, Value};
@@ -97,6 +98,25 @@ pub fn load(file: &Gguf, cpu: &Arc<Cpu>, progress: &mut dyn FnMut(f32)) -> Resul
     let model = (architecture.load)(&mut source)?;
     source.finish()?;
     Ok(model)
+}
+
+/// How the hidden states of a prompt become one vector, if a request for an embedding does not say: by the file's
+/// `{architecture}.pooling_type`, else their mean.
+///
+/// # Errors
+/// If the model was made for a vector that is found in another way.
+pub fn pooling(file: &Gguf) -> Result<Pooling, LoadError> {
+    let key = format!("{}.pooling_type", file.metadata().architecture()?);
+    let problem = match file.metadata().opt_u64(&key)? {
+        None | Some(0 | 1) => return Ok(Pooling::Mean), // 0: the file leaves it open
+        Some(3) => return Ok(Pooling::Last),
+        Some(2) => {
+            "the model wants the first token's hidden state (cls), which is not implemented".to_owned()
+        }
+        Some(4) => "the model ranks texts (rank) and gives no embeddings".to_owned(),
+        Some(other) => format!("{other} is not known; 1 (mean) and 3 (last token) are implemented"),
+    };
+    Err(LoadError::Hyper { path: source::path_of(file), key, problem })
 }
 
 /// Refuses a file whose vocabulary is not that of its embedding: one of them is from another model. A file without a

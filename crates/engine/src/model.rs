@@ -8,13 +8,21 @@ pub trait Model: Send {
     /// The shape, as far as others must know it.
     fn shape(&self) -> &Shape;
 
-    /// Runs one pass over `batch`, writes its keys and values to `kv` and its logits to `logits`, row after
-    /// row in the order of the spans: `[batch.logit_rows(), vocabulary]`. `logits` comes with whatever the last pass
-    /// left in it and is resized here; it keeps its memory.
+    /// Runs one pass over `batch`, writes its keys and values to `kv` and what it wants of its tokens to `outputs`.
     ///
-    /// A row of logits depends on its sequence's tokens alone, to the last bit: not on what else is in the
-    /// batch, not on how the prompt was cut, not on the number of threads.
-    fn forward(&mut self, batch: &Batch, kv: &mut KvCache, logits: &mut Vec<f32>);
+    /// A row depends on its sequence's tokens alone, to the last bit: not on what else is in the batch, not on how
+    /// the prompt was cut, not on the number of threads.
+    fn forward(&mut self, batch: &Batch, kv: &mut KvCache, outputs: &mut Outputs);
+}
+
+/// What a pass gives, row after row in the order of the spans. It comes to `forward` with whatever the last pass left
+/// in it and is resized there; it keeps its memory.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// `[batch.logit_rows(), vocabulary]`.
+    pub logits: Vec<f32>,
+    /// Hidden states behind the last norm, as the output matrix gets them: `[batch.hidden_rows(), embedding]`.
+    pub hidden: Vec<f32>,
 }
 
 /// What the scheduler and the KV cache must know of a model.
@@ -22,6 +30,8 @@ pub trait Model: Send {
 pub struct Shape {
     /// Tokens in the vocabulary: the width of the logits.
     pub vocabulary: usize,
+    /// Numbers in a hidden state.
+    pub embedding: usize,
     /// The longest context that the model was made for.
     pub context_length: usize,
     /// One entry for each layer that keeps keys and values.

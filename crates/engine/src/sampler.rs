@@ -1,35 +1,58 @@
 //! The choice of the next token: a pure function of (logits, parameters, history).
 //!
 //! The seed and the position (the history's length) give the random number, so a choice can be repeated at any
-//! time, in any batch, on any machine: there is no generator to advance and no clock. The filters come in
-//! llama.cpp's default order:
+//! time, in any batch, on any machine: there is no generator to advance and no clock. The order, which is
+//! llama.cpp's default as far as both have the same:
 //!
-//! repeat penalty → top-k → top-p → min-p → temperature → draw
+//! logit bias, forbidden tokens → repeat penalty → frequency and presence penalty → top-k → typical → top-p →
+//! min-p → temperature → draw
 //!
-//! Each works on what the one before it left, and probabilities up to the draw are those at temperature 1. Of two
-//! equal logits the one with the lower id counts as the larger. Vocabularies have up to 262,144 tokens, so nothing
-//! sorts a whole row unless top-p is so close to 1 that nearly all of it is kept.
+//! Each works on what the one before it left, and probabilities up to the draw are those at temperature 1. At
+//! temperature 0 the largest logit after the penalties is taken, whatever the filters. Of two equal logits the
+//! one with the lower id counts as the larger. Log-probabilities are those of the raw logits, which are there again
+//! after the choice. Vocabularies have up to 262,144 tokens, so nothing sorts a whole row unless top-p or typical
+//! is so close to 1 that nearly all of it is kept.
 
+mod changes;
 mod exponential;
 mod philox;
 mod selection;
+mod typical;
 
 use crate::request::{Sampling, TokenId, TokenLogprobs};
+use changes::Changes;
 use exponential::{exp, sum_exp};
-use selection::{Candidate, sort, top};
+use selection::{Candidate, nucleus, sort, top};
+use typical::keep_typical;
 
-/// A row of logits that no token can be chosen from: it holds a NaN or +∞, or nothing above −∞.
+/// Why no token can be chosen from a row of logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the model gave logits that are not numbers; its weights or the input may be damaged")]
-pub struct BadLogits;
+pub enum NoChoice {
+    /// It holds a NaN or +∞, or nothing above −∞.
+    #[error("the model gave logits that are not numbers; its weights or the input may be damaged")]
+    BadLogits,
+    /// The logits were good before the request's own changes to them.
+    #[error("logit_bias and min_tokens together forbid every token that could come next; forbid fewer")]
+    AllForbidden,
+}
+
+/// Where a token is to be chosen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place<'a> {
+    /// The prompt and the answer so far, each token below the vocabulary's size.
+    pub history: &'a [TokenId],
+    /// How many of these are the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens that may not come here.
+    pub forbidden: &'a [TokenId],
+}
 
 /// The buffers of the choice. They carry nothing from one call to the next.
 #[derive(Debug, Default)]
 pub struct Sampler {
+    changes: Changes,
     candidates: Vec<Candidate>,
     weights: Vec<f32>,
-    window: Vec<TokenId>,
-    unpenalised: Vec<(TokenId, f32)>,
 }
 
 impl Sampler {
@@ -38,28 +61,35 @@ impl Sampler {
         Sampler::default()
     }
 
-    /// The token after `history`. `logits` is changed on the way and restored before the return.
+    /// The token at `place`. `logits` is changed on the way and restored before the return.
+    ///
+    /// # Errors
+    /// See [`NoChoice`].
     pub fn sample(
         &mut self,
         logits: &mut [f32], // [vocabulary]
         sampling: &Sampling,
-        history: &[TokenId],
-    ) -> Result<TokenId, BadLogits> {
-        self.penalise(logits, sampling, history);
-        let choice = self.choose(logits, sampling, history.len());
-        for &(token, logit) in &self.unpenalised {
-            logits[token as usize] = logit;
+        place: &Place<'_>,
+    ) -> Result<TokenId, NoChoice> {
+        let changed = self.changes.apply(logits, sampling, place);
+        let choice = self.choose(logits, sampling, place.history.len());
+        self.changes.undo(logits);
+        match choice {
+            Err(NoChoice::BadLogits) if changed && peak(logits).is_ok() => Err(NoChoice::AllForbidden),
+            choice => choice,
         }
-        choice
     }
 
     /// The log-probability of `token` and the `top_n` most probable tokens, straight from the logits.
+    ///
+    /// # Errors
+    /// If the logits are no numbers.
     pub fn logprobs(
         &mut self,
         logits: &[f32], // [vocabulary]
         token: TokenId,
         top_n: usize,
-    ) -> Result<TokenLogprobs, BadLogits> {
+    ) -> Result<TokenLogprobs, NoChoice> {
         let log_sum = log_sum_exp(logits)?;
         top(logits, top_n, &mut self.candidates);
         sort(&mut self.candidates);
@@ -70,36 +100,34 @@ impl Sampler {
         })
     }
 
-    fn penalise(&mut self, logits: &mut [f32], sampling: &Sampling, history: &[TokenId]) {
-        self.unpenalised.clear();
-        if sampling.repeat_penalty == 1.0 {
-            return;
-        }
-        let recent = &history[history.len().saturating_sub(sampling.repeat_window)..];
-        self.window.clear();
-        self.window.extend_from_slice(recent);
-        self.window.sort_unstable();
-        self.window.dedup();
-        for &token in &self.window {
-            let logit = &mut logits[token as usize];
-            self.unpenalised.push((token, *logit));
-            // A division alone would make a token with a negative logit more probable.
-            if *logit > 0.0 { *logit /= sampling.repeat_penalty } else { *logit *= sampling.repeat_penalty }
-        }
-    }
-
-    fn choose(&mut self, logits: &[f32], sampling: &Sampling, position: usize) -> Result<TokenId, BadLogits> {
-        let peak = peak(logits)?;
+    fn choose(&mut self, logits: &[f32], sampling: &Sampling, position: usize) -> Result<TokenId, NoChoice> {
+        let mut peak = peak(logits)?;
         if sampling.temperature == 0.0 || sampling.top_k == 1 {
             return Ok(logits.iter().position(|&l| l == peak).expect("the peak is one of them") as TokenId);
         }
-        let floor = if sampling.min_p > 0.0 { peak + sampling.min_p.ln() } else { f32::NEG_INFINITY };
-        if sampling.top_k == 0 && sampling.top_p >= 1.0 {
-            self.candidates.clear();
-            let all = logits.iter().zip(0..).map(|(&logit, token)| Candidate { token, logit });
-            self.candidates.extend(all.filter(|c| c.logit >= floor));
+        let floor = |peak: f32| match sampling.min_p {
+            0.0 => f32::NEG_INFINITY,
+            min_p => peak + min_p.ln(),
+        };
+        let (typical, top_p) = (sampling.typical_p < 1.0, sampling.top_p < 1.0);
+        if sampling.top_k == 0 && !typical && !top_p {
+            self.gather(logits, floor(peak));
         } else {
-            self.keep_top(logits, sampling, peak);
+            match sampling.top_k {
+                0 if !typical => self.gather_nucleus(logits, sampling.top_p, peak),
+                0 => self.gather(logits, f32::NEG_INFINITY),
+                top_k => top(logits, top_k, &mut self.candidates),
+            }
+            if typical {
+                keep_typical(&mut self.candidates, sampling.typical_p, peak);
+                // The most probable token may be gone, being too predictable.
+                let logits = self.candidates.iter().map(|c| c.logit);
+                peak = logits.fold(f32::NEG_INFINITY, f32::max);
+            }
+            if top_p && (typical || sampling.top_k > 0) {
+                self.keep_nucleus(sampling.top_p, peak);
+            }
+            let floor = floor(peak);
             self.candidates.retain(|c| c.logit >= floor);
             // One order for the draw, whichever filters came before it.
             self.candidates.sort_unstable_by_key(|c| c.token);
@@ -107,20 +135,17 @@ impl Sampler {
         Ok(self.draw(sampling.temperature, peak, philox::uniform(sampling.seed, position as u64)))
     }
 
-    /// Leaves the candidates that top-k and top-p keep.
-    fn keep_top(&mut self, logits: &[f32], sampling: &Sampling, peak: f32) {
+    /// All tokens whose logits reach the floor are candidates.
+    fn gather(&mut self, logits: &[f32], floor: f32) {
+        self.candidates.clear();
+        let all = logits.iter().zip(0..).map(|(&logit, token)| Candidate { token, logit });
+        self.candidates.extend(all.filter(|c| c.logit >= floor));
+    }
+
+    /// What top-p keeps of all tokens are candidates.
+    fn gather_nucleus(&mut self, logits: &[f32], top_p: f32, peak: f32) {
         let candidates = &mut self.candidates;
-        if sampling.top_k > 0 {
-            top(logits, sampling.top_k, candidates);
-            if sampling.top_p < 1.0 {
-                sort(candidates);
-                let mass: f64 = candidates.iter().map(|c| f64::from(exp(c.logit - peak))).sum();
-                let kept = nucleus(candidates, peak, f64::from(sampling.top_p) * mass);
-                candidates.truncate(kept.unwrap_or(candidates.len()));
-            }
-            return;
-        }
-        let wanted = f64::from(sampling.top_p) * sum_exp(logits, peak);
+        let wanted = f64::from(top_p) * sum_exp(logits, peak);
         // The nucleus is mostly small: sort a few, and more only if they are not enough.
         let mut count = 256;
         loop {
@@ -135,6 +160,15 @@ impl Sampler {
             }
             count = count.saturating_mul(8);
         }
+    }
+
+    /// Leaves what top-p keeps of the candidates.
+    fn keep_nucleus(&mut self, top_p: f32, peak: f32) {
+        let candidates = &mut self.candidates;
+        sort(candidates);
+        let mass: f64 = candidates.iter().map(|c| f64::from(exp(c.logit - peak))).sum();
+        let kept = nucleus(candidates, peak, f64::from(top_p) * mass);
+        candidates.truncate(kept.unwrap_or(candidates.len()));
     }
 
     /// One of the candidates, each as likely as its weight at this temperature; `uniform` is in 0..1.
@@ -159,13 +193,13 @@ impl Sampler {
 }
 
 /// The logarithm of the sum of the exponentials: `logit - log_sum_exp(row)` is a log-probability.
-pub(crate) fn log_sum_exp(logits: &[f32]) -> Result<f64, BadLogits> {
+fn log_sum_exp(logits: &[f32]) -> Result<f64, NoChoice> {
     let peak = peak(logits)?;
     Ok(f64::from(peak) + sum_exp(logits, peak).ln())
 }
 
 /// The largest logit. Any NaN is found, wherever it stands.
-fn peak(logits: &[f32]) -> Result<f32, BadLogits> {
+fn peak(logits: &[f32]) -> Result<f32, NoChoice> {
     const LANES: usize = 16;
     let (groups, rest) = logits.as_chunks::<LANES>();
     let mut peaks = [f32::NEG_INFINITY; LANES];
@@ -179,19 +213,7 @@ fn peak(logits: &[f32]) -> Result<f32, BadLogits> {
     groups.iter().for_each(|group| look(group));
     look(rest);
     let peak = peaks.into_iter().fold(f32::NEG_INFINITY, f32::max);
-    if nans == [0; LANES] && peak.is_finite() { Ok(peak) } else { Err(BadLogits) }
-}
-
-/// How many of the sorted candidates it takes to reach the wanted mass; none if all together don't.
-fn nucleus(sorted: &[Candidate], peak: f32, wanted: f64) -> Option<usize> {
-    let mut mass = 0.0;
-    sorted
-        .iter()
-        .position(|c| {
-            mass += f64::from(exp(c.logit - peak));
-            mass >= wanted
-        })
-        .map(|last| last + 1)
+    if nans == [0; LANES] && peak.is_finite() { Ok(peak) } else { Err(NoChoice::BadLogits) }
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub fn vocabulary(metadata: &Metadata) -> Result<Vocabulary, Error> {
     };
     // Padding and masks are for training only, and files that name a token which they lack for them are common.
     let unused = |name: &str| Ok::<_, Error>(id(name)?.filter(|&id| (id as usize) < tokens.len()));
+    // The second name is that of older files.
+    let either = |name: &str, old: &str| Ok::<_, Error>(id(name)?.or(id(old)?));
     let mut vocabulary = Vocabulary {
         model,
         pre: metadata.opt_str(&key("pre"))?.map(str::to_owned),
@@ -40,6 +42,9 @@ pub fn vocabulary(metadata: &Metadata) -> Result<Vocabulary, Error> {
         pad: unused("padding_token_id")?,
         cls: id("cls_token_id")?,
         mask: unused("mask_token_id")?,
+        fim_prefix: either("fim_pre_token_id", "prefix_token_id")?,
+        fim_suffix: either("fim_suf_token_id", "suffix_token_id")?,
+        fim_middle: either("fim_mid_token_id", "middle_token_id")?,
         add_bos: flag("add_bos_token")?,
         add_eos: flag("add_eos_token")?,
         add_space_prefix: flag("add_space_prefix")?,
@@ -113,6 +118,9 @@ mod tests {
             "padding_token_id",
             "cls_token_id",
             "mask_token_id",
+            "fim_pre_token_id",
+            "fim_suf_token_id",
+            "fim_mid_token_id",
         ];
         let flags = ["add_bos_token", "add_eos_token", "add_space_prefix", "normalizer.lowercase"];
         let key = |name: &str| format!("tokenizer.ggml.{name}");
@@ -132,6 +140,7 @@ mod tests {
         let read = read(&changes).expect("all types fit");
         let ids = [read.bos, read.eos, read.eot, read.eom, read.unk, read.sep, read.pad, read.cls, read.mask];
         assert_eq!(ids, [0, 1, 2, 3, 4, 5, 6, 7, 0].map(Some));
+        assert_eq!([read.fim_prefix, read.fim_suffix, read.fim_middle], [1, 2, 3].map(Some));
         let flags = [read.add_bos, read.add_eos, read.add_space_prefix, read.lowercase, read.strip_accents];
         assert_eq!(flags, [true, false, true, false, true].map(Some));
         assert_eq!((read.model.as_str(), read.pre.as_deref()), ("llama", Some("default")));
@@ -144,6 +153,18 @@ mod tests {
             [read.kinds[0], read.kinds[1], read.kinds[2], read.kinds[7]],
             [TokenKind::Unknown, TokenKind::Control, TokenKind::Normal, TokenKind::Undefined]
         );
+    }
+
+    #[test]
+    fn the_tokens_around_a_gap_go_by_two_names() {
+        let read = read(&[
+            ("tokenizer.ggml.prefix_token_id", Some(1u32.into())),
+            ("tokenizer.ggml.suffix_token_id", Some(2u32.into())),
+            ("tokenizer.ggml.middle_token_id", Some(3u32.into())),
+            ("tokenizer.ggml.fim_mid_token_id", Some(4u32.into())),
+        ])
+        .expect("all types fit");
+        assert_eq!([read.fim_prefix, read.fim_suffix, read.fim_middle], [1, 2, 4].map(Some));
     }
 
     #[test]

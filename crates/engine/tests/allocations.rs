@@ -21,7 +21,7 @@ use engine::batch::Batch;
 use engine::engine::Handle;
 use engine::kv::KvCache;
 use engine::limits::Limits;
-use engine::model::{Model, Shape};
+use engine::model::{Model, Outputs, Shape};
 use engine::request::{Request, Sampling};
 use mock::{Mock, prompt, request};
 
@@ -55,7 +55,7 @@ fn a_step_allocates_only_what_it_sends() {
     const SEQUENCES: u64 = 8;
     const WARM_UP: usize = 40;
     const STEPS: usize = 300;
-    let limits = Limits::default();
+    let limits = Limits { kv_pages: 200, ..Limits::default() };
     let (go, wait) = channel::<()>();
     // The engine's thread notes its count at the beginning of every pass; the channel's buffer is there already.
     let (sender, counts) = sync_channel(1000);
@@ -70,10 +70,19 @@ fn a_step_allocates_only_what_it_sends() {
                 temperature: (i % 3) as f32,
                 top_k: [40, 0][i as usize % 2],
                 top_p: 0.9,
+                typical_p: [1.0, 0.95][i as usize / 4],
                 repeat_penalty: 1.1,
+                frequency_penalty: [0.0, 0.1][i as usize % 2],
+                presence_penalty: 0.1,
+                logit_bias: vec![(7, 1.0), (9, f32::NEG_INFINITY)],
                 ..Sampling::default()
             };
-            let request = Request { sampling, ..request(prompt(i, 20), WARM_UP + STEPS + 20) };
+            // Tokens that may not come for a while, and that never end the answer before the test has.
+            let (min_tokens, stop_tokens) = (WARM_UP + STEPS + 20, vec![11, 12]);
+            // Pages are shared, and become whole in these steps.
+            let prompt = [prompt(0, 70), prompt(i, 20)].concat();
+            let request =
+                Request { sampling, min_tokens, stop_tokens, ..request(prompt, WARM_UP + STEPS + 20) };
             handle.submit(request).unwrap()
         })
         .collect();
@@ -104,9 +113,9 @@ impl Model for Noted {
         self.model.shape()
     }
 
-    fn forward(&mut self, batch: &Batch, kv: &mut KvCache, logits: &mut Vec<f32>) {
+    fn forward(&mut self, batch: &Batch, kv: &mut KvCache, outputs: &mut Outputs) {
         let before = ALLOCATIONS.get();
-        self.model.forward(batch, kv, logits);
+        self.model.forward(batch, kv, outputs);
         let _ = self.notes.try_send(ALLOCATIONS.get() - before);
     }
 }

@@ -32,12 +32,9 @@ pub(crate) fn generate(
     unwanted: impl Fn() -> bool,
 ) -> Outcome<Answer> {
     let request = Request {
-        prompt,
         sampling: parameters.sampling(),
-        max_tokens: parameters.max_tokens,
         stop_tokens: session.tokenizer.end_of_generation().to_vec(),
-        prompt_logprobs: false,
-        logprobs: None,
+        ..Request::new(prompt, parameters.max_tokens)
     };
     let mut generation = session.submit(request)?;
     let mut decoder = StreamDecoder::new();
@@ -78,6 +75,7 @@ pub(crate) fn reason_word(reason: &FinishReason) -> &'static str {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
         FinishReason::Cancelled => "cancelled",
+        FinishReason::TimedOut => "timed_out",
         FinishReason::Error(_) => "error",
     }
 }

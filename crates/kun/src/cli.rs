@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::load::LoadArgs;
 use crate::parameters;
+use crate::settings::ServeArgs;
 
 /// Runs language models on this machine's CPU.
 #[derive(Debug, Parser)]
@@ -22,6 +23,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Answer a prompt, or chat
     Run(RunArgs),
+    /// Serve models over HTTP
+    Serve(ServeArgs),
+    /// Make a key for a server
+    Key(KeyArgs),
     /// Fetch a model into the store
     Pull(PullArgs),
     /// List the models that are known and those that are here
@@ -106,6 +111,21 @@ pub(crate) struct EngineFlags {
     /// Threads to compute with, 1 to 512 [default: one for each core]
     #[arg(long, value_name = "N", value_parser = parameters::threads, allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyArgs {
+    #[command(subcommand)]
+    pub(crate) command: KeyCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a new key: the key, which is shown this once, and the entry for the file of --keys
+    New {
+        /// Whose key it is; the name stands in logs
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

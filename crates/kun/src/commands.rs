@@ -3,12 +3,14 @@
 pub(crate) mod bench;
 mod detokenize;
 mod inspect;
+mod key;
 pub(crate) mod load;
 mod models;
 mod perplexity;
 mod pull;
 mod rm;
 mod run;
+mod serve;
 mod template;
 mod tokenize;
 
@@ -21,6 +23,8 @@ use crate::interrupt::Interrupts;
 pub(crate) fn dispatch(command: Command, environment: &Environment, interrupts: &Interrupts) -> Outcome {
     match command {
         Command::Run(args) => run::run(args, environment, interrupts),
+        Command::Serve(args) => serve::serve(&args, environment, interrupts),
+        Command::Key(args) => key::run(&args),
         Command::Pull(args) => pull::run(&args, environment),
         Command::Models(args) => models::run(&args, environment),
         Command::Rm(args) => rm::run(&args, environment),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use weights::download::HubConfig;
 
 use crate::failure::{Failure, Outcome};
+use crate::settings::VARIABLE_PREFIX;
 
 /// The environment, checked.
 #[derive(Debug, Clone)]
@@ -19,16 +20,25 @@ pub(crate) struct Environment {
     pub(crate) isa: Option<String>,
     /// `OPENAI_API_KEY`: the key for servers that `kun load` measures.
     pub(crate) openai_key: Option<String>,
+    /// The variables that are settings of `kun serve`, which checks them.
+    pub(crate) serve: Vec<(String, OsString)>,
 }
 
 impl Environment {
     /// Reads the process's environment.
     pub(crate) fn read() -> Outcome<Self> {
-        Self::from(|name| env::var_os(name))
+        let mut environment = Self::from(|name| env::var_os(name))?;
+        let is_setting = |(name, value): (OsString, OsString)| {
+            let name = name.into_string().ok().filter(|name| name.starts_with(VARIABLE_PREFIX))?;
+            (!value.is_empty()).then_some((name, value))
+        };
+        environment.serve = env::vars_os().filter_map(is_setting).collect();
+        environment.serve.sort();
+        Ok(environment)
     }
 
     /// Reads an environment; an empty variable is as good as none.
-    fn from(get: impl Fn(&str) -> Option<OsString>) -> Outcome<Self> {
+    pub(crate) fn from(get: impl Fn(&str) -> Option<OsString>) -> Outcome<Self> {
         let set = |name: &str| get(name).filter(|value| !value.is_empty());
         let text = |name: &str| match set(name).map(OsString::into_string) {
             None => Ok(None),
@@ -47,6 +57,7 @@ impl Environment {
             hub: HubConfig::from_variables(|name| text(name).ok().flatten()),
             isa: text("KUN_ISA")?,
             openai_key: text("OPENAI_API_KEY")?,
+            serve: Vec::new(),
         })
     }
 

@@ -123,7 +123,7 @@ impl From<LoadError> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            StartError::Limit { .. } => Failure::usage(error.to_string()),
+            StartError::Limit { .. } | StartError::StallFactor(_) => Failure::usage(error.to_string()),
             StartError::Thread(_) => Failure::memory(error.to_string()),
         }
     }

@@ -1,9 +1,12 @@
 //! Ctrl-C. It ends the process at once, whatever the other threads are doing; but in a chat it stops the answer,
-//! and while a load is measured the measuring, and there a second one within a second ends the process.
+//! and while a load is measured the measuring, and there a second one within a second ends the process. A server is
+//! told and decides itself.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::failure::{Failure, Kind, Outcome};
 
@@ -17,6 +20,8 @@ pub(crate) struct Interrupts {
     only_stop: Arc<AtomicBool>,
     /// Ctrl-C was pressed since `clear`.
     pressed: Arc<AtomicBool>,
+    /// In a server: who is told, instead of all else.
+    listener: Arc<OnceLock<UnboundedSender<()>>>,
 }
 
 impl Interrupts {
@@ -25,10 +30,15 @@ impl Interrupts {
         let interrupts = Interrupts {
             only_stop: Arc::new(AtomicBool::new(false)),
             pressed: Arc::new(AtomicBool::new(false)),
+            listener: Arc::default(),
         };
         let seen = interrupts.clone();
         let mut last: Option<Instant> = None;
         ctrlc::set_handler(move || {
+            // A listener that has gone is a server that has ended.
+            if seen.listener.get().is_some_and(|listener| listener.send(()).is_ok()) {
+                return;
+            }
             let now = Instant::now();
             let second = last.is_some_and(|before| now - before < SECOND_WITHIN);
             last = Some(now);
@@ -46,6 +56,12 @@ impl Interrupts {
     /// From now on Ctrl-C only sets a mark (a chat, a load).
     pub(crate) fn only_mark(&self) {
         self.only_stop.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on Ctrl-C only sends a word here (a server).
+    pub(crate) fn tell(&self, listener: UnboundedSender<()>) {
+        // There is one server in a process.
+        let _ = self.listener.set(listener);
     }
 
     /// Forgets an earlier Ctrl-C.

@@ -1,6 +1,7 @@
 //! How much memory a model needs and how much there is.
 
 use std::fs;
+use std::path::Path;
 
 use weights::gguf::{Gguf, Metadata};
 
@@ -63,16 +64,40 @@ pub(crate) fn kv_bytes_per_token_of_tensors(gguf: &Gguf) -> u64 {
     rows.fold(0, |sum: u64, rows| sum.saturating_add(*rows)).saturating_mul(KV_NUMBER_BYTES)
 }
 
-/// Memory that can be had without swapping, as far as the system tells.
-fn available() -> Option<u64> {
+/// Memory that can be had without swapping, as far as the system tells: the machine's, or what a limit of a container or
+/// service leaves if that is less.
+pub(crate) fn available() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| meminfo_available(&text));
-    // A container's own limit; "max" is no number and no limit.
-    let group =
-        fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
-    match (machine, group) {
-        (Some(machine), Some(group)) => Some(u64::min(machine, group)),
-        (machine, group) => machine.or(group),
-    }
+    let own = fs::read_to_string("/proc/self/cgroup").ok();
+    let own = own.as_deref().and_then(own_group).unwrap_or("/");
+    let groups = Path::new(own).ancestors().filter_map(|group| {
+        let folder = Path::new("/sys/fs/cgroup").join(group.strip_prefix("/").unwrap_or(group));
+        // "max" is no number and no limit.
+        let limit: u64 = fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse().ok()?;
+        let used: u64 = fs::read_to_string(folder.join("memory.current")).ok()?.trim().parse().ok()?;
+        // What the group has of files can be taken back.
+        let files = fs::read_to_string(folder.join("memory.stat")).ok();
+        let files = files.and_then(|text| stat(&text, "file")).unwrap_or(0);
+        Some(limit.saturating_sub(used.saturating_sub(files)))
+    });
+    machine.into_iter().chain(groups).min()
+}
+
+/// Memory that this process has: what the operating system counts as resident.
+pub(crate) fn resident() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// The process's group in the one hierarchy that there is.
+fn own_group(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix("0::"))
+}
+
+/// A number of a group's statistics.
+fn stat(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 fn meminfo_available(text: &str) -> Option<u64> {
@@ -89,6 +114,17 @@ mod tests {
         let text = "MemTotal:       24689764 kB\nMemAvailable:   23000000 kB\nBuffers: 1 kB\n";
         assert_eq!(meminfo_available(text), Some(23_000_000 * 1024));
         assert_eq!(meminfo_available("MemTotal: 5 kB\n"), None);
+    }
+
+    #[test]
+    fn the_group_and_its_numbers_are_found() {
+        assert_eq!(
+            own_group("1:name=x:/a\n0::/system.slice/kun.service\n"),
+            Some("/system.slice/kun.service")
+        );
+        assert_eq!(own_group("1:memory:/a\n"), None);
+        assert_eq!(stat("anon 5\nfile_mapped 1\nfile 7\n", "file"), Some(7));
+        assert!(resident().is_some_and(|bytes| bytes > 1 << 20));
     }
 
     #[test]

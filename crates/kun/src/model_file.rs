@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 /// What names of models on the hub begin with.
 const HUB_PREFIX: &str = "hf:";
 /// The metadata key of the chat template.
-const TEMPLATE_KEY: &str = "tokenizer.chat_template";
+pub(crate) const TEMPLATE_KEY: &str = "tokenizer.chat_template";
 
 /// The model that runs when none is named.
 pub(crate) fn default_name() -> OsString {
@@ -49,7 +49,8 @@ pub(crate) fn open(model: &OsStr, environment: &Environment) -> Outcome<Gguf> {
     Ok(Gguf::open(&path)?)
 }
 
-fn locate(model: &OsStr, environment: &Environment) -> Outcome<PathBuf> {
+/// The file of a model, which is fetched first if it has a name and is not here yet.
+pub(crate) fn locate(model: &OsStr, environment: &Environment) -> Outcome<PathBuf> {
     let name = match model.to_str() {
         Some(name) if !is_path(name) => name,
         // What is wrong with a path, opening it tells. It needs no store.
@@ -62,7 +63,8 @@ fn locate(model: &OsStr, environment: &Environment) -> Outcome<PathBuf> {
     }
 }
 
-fn is_path(name: &str) -> bool {
+/// Is this a path rather than the name of a model?
+pub(crate) fn is_path(name: &str) -> bool {
     let is_name = name.starts_with(HUB_PREFIX) || Catalogue::builtin().find(name).is_some();
     !is_name && (ends_in_gguf(name) || name.contains('/') || Path::new(name).exists())
 }

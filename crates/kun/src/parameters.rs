@@ -27,15 +27,8 @@ pub(crate) struct Parameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        let sampling = Sampling {
-            temperature: 0.8,
-            top_k: 40,
-            top_p: 0.95,
-            min_p: 0.05,
-            repeat_penalty: 1.0,
-            repeat_window: 64,
-            seed: 0,
-        };
+        let sampling =
+            Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, ..Sampling::default() };
         Parameters { sampling, seed: None, max_tokens: MAX_TOKENS_DEFAULT }
     }
 }

@@ -9,19 +9,22 @@ use engine::batch::PAGE_TOKENS;
 use engine::engine::{Generation, Handle};
 use engine::limits::Limits;
 use engine::model::Shape;
-use engine::request::{Chunk, FinishReason, Finished, Request, TokenId};
+use engine::request::{Chunk, FinishReason, Finished, Pooling, Request, TokenId};
 use engine::{Cpu, CpuError, CpuOptions};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use server::{Defaults, Details, ServedModel};
 use text::template::ChatTemplate;
 use text::tokenizer::{Specials, Tokenizer};
 use weights::gguf::{Gguf, Metadata};
 
+use crate::cli::ParameterFlags;
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::memory::{self, Need};
+use crate::parameters::Parameters;
 use crate::weight_traffic::WeightTraffic;
-use crate::{model_file, terminal};
+use crate::{model_details, model_file, terminal};
 
 /// The context is no longer than this unless the user says so: it costs memory.
 const CTX_DEFAULT_MAX: usize = 8192;
@@ -35,12 +38,14 @@ pub(crate) struct Options {
     pub(crate) sequences: usize,
     /// Tokens of all sequences together that the KV cache has room for; at least one context's.
     pub(crate) kv_tokens: usize,
+    /// Nothing is kept from one request for the next, and steps are as large as they can be.
+    pub(crate) for_measuring: bool,
 }
 
 impl Options {
     /// For one answer at a time.
     pub(crate) fn one_sequence(ctx: Ctx, threads: Option<usize>) -> Self {
-        Options { ctx, threads, sequences: 1, kv_tokens: 0 }
+        Options { ctx, threads, sequences: 1, kv_tokens: 0, for_measuring: false }
     }
 }
 
@@ -98,6 +103,9 @@ pub(crate) struct Session {
     pub(crate) ctx: usize,
     /// From opening the file to being ready.
     pub(crate) load_time: Duration,
+    details: Details,
+    /// How a text becomes one vector, or why it can't.
+    pooling: Result<Pooling, String>,
 }
 
 impl Session {
@@ -105,19 +113,9 @@ impl Session {
     pub(crate) fn open(model: &OsStr, options: &Options, environment: &Environment) -> Outcome<Self> {
         let cpu = Arc::new(cpu(options.threads, environment)?);
         let gguf = model_file::open(model, environment)?;
-        let name = model.to_string_lossy().into_owned();
-        let started = Instant::now();
-        let tokenizer = model_file::tokenizer(&gguf)?;
-        // With a broken one the model is of use all the same: raw, and where no template is asked for.
-        let template = model_file::template(&gguf);
         let ctx = choose_ctx(gguf.metadata(), options.ctx)?;
         let kv_tokens = ctx.max(options.kv_tokens);
-        check_memory(&gguf, &name, ctx, kv_tokens)?;
-        let bar = terminal::step_bar("loading", 100);
-        let loaded = engine::load::load(&gguf, &cpu, &mut |done| bar.set_position((100.0 * done) as u64));
-        bar.finish_and_clear();
-        let model = loaded?;
-        let shape = model.shape().clone();
+        check_memory(&gguf, &model.to_string_lossy(), ctx, kv_tokens)?;
         let limits = Limits {
             context_tokens: ctx,
             sequences_max: options.sequences,
@@ -125,16 +123,42 @@ impl Session {
             kv_pages: kv_tokens.div_ceil(PAGE_TOKENS) + options.sequences,
             ..Limits::default()
         };
-        let handle = Handle::start(model, limits)?;
+        let limits = match options.for_measuring {
+            true => Limits { prefix_cache: false, stall_factor: None, ..limits },
+            false => limits,
+        };
+        Session::load(&gguf, model, &cpu, &mut || limits)
+    }
+
+    /// Loads an open file. The limits are asked for when the weights are in memory.
+    pub(crate) fn load(
+        gguf: &Gguf,
+        name: &OsStr,
+        cpu: &Arc<Cpu>,
+        limits: &mut dyn FnMut() -> Limits,
+    ) -> Outcome<Self> {
+        let started = Instant::now();
+        let tokenizer = model_file::tokenizer(gguf)?;
+        // With a broken one the model is of use all the same: raw, and where no template is asked for.
+        let template = model_file::template(gguf);
+        let bar = terminal::step_bar("loading", 100);
+        let loaded = engine::load::load(gguf, cpu, &mut |done| bar.set_position((100.0 * done) as u64));
+        bar.finish_and_clear();
+        let model = loaded?;
+        let shape = model.shape().clone();
+        let handle = Handle::start(model, limits())?;
+        let ctx = handle.limits().context_tokens;
         Ok(Session {
             handle,
             template,
             marker_tokens: model_file::marker_tokens(&tokenizer),
-            cpu,
+            cpu: Arc::clone(cpu),
             tokenizer,
             shape,
-            traffic: WeightTraffic::of(&gguf),
-            name,
+            traffic: WeightTraffic::of(gguf),
+            details: model_details::details(gguf),
+            pooling: model_details::pooling(gguf),
+            name: name.to_string_lossy().into_owned(),
             ctx,
             load_time: started.elapsed(),
         })
@@ -148,6 +172,29 @@ impl Session {
                 "{}: {failure}\n--raw goes without the template; or convert the model again",
                 self.name
             ))),
+        }
+    }
+
+    /// The model as the server takes it, under the name that clients ask for.
+    pub(crate) fn into_served(self, name: String) -> ServedModel {
+        let catalogue = model_file::prompt_defaults(self.name.as_ref());
+        let sampling = Parameters::new(&ParameterFlags::default(), &catalogue).sampling();
+        let defaults = Defaults {
+            system: catalogue.system,
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+        };
+        ServedModel {
+            name,
+            handle: self.handle,
+            tokenizer: self.tokenizer,
+            template: self.template.map_err(|failure| failure.to_string()),
+            marker_tokens: self.marker_tokens,
+            defaults,
+            pooling: self.pooling,
+            details: self.details,
         }
     }
 
@@ -195,7 +242,7 @@ impl Session {
         let mut logprobs = Vec::new();
         loop {
             let chunk = next(&mut generation)?;
-            logprobs.extend(chunk.prompt_logprobs);
+            logprobs.extend(chunk.prompt_logprobs.iter().map(|token| token.logprob));
             if let Some(finished) = chunk.finished {
                 checked(finished)?;
                 return Ok(logprobs);
@@ -229,7 +276,7 @@ fn next(generation: &mut Generation) -> Outcome<Chunk> {
 pub(crate) fn checked(finished: Finished) -> Outcome<Finished> {
     match &finished.reason {
         FinishReason::Stop | FinishReason::Length => Ok(finished),
-        FinishReason::Cancelled => Err(Failure::interrupted()),
+        FinishReason::Cancelled | FinishReason::TimedOut => Err(Failure::interrupted()),
         FinishReason::Error(why) => {
             Err(Failure::model(format!("the model can't go on with this prompt: {why}")))
         }
@@ -260,7 +307,7 @@ fn context_length(metadata: &Metadata) -> Option<usize> {
     metadata.get(&format!("{architecture}.context_length"))?.integer()?.try_into().ok()
 }
 
-fn choose_ctx(metadata: &Metadata, wanted: Ctx) -> Outcome<usize> {
+pub(crate) fn choose_ctx(metadata: &Metadata, wanted: Ctx) -> Outcome<usize> {
     // Without a length in the file, loading will fail and say so; until then any will do.
     let made_for = context_length(metadata).unwrap_or(CTX_DEFAULT_MAX).max(1);
     match wanted {

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use engine::engine::Handle;
 use engine::limits::Limits;
-use engine::request::{FinishReason, Request, Sampling};
+use engine::request::{FinishReason, Request};
 use engine::{Cpu, CpuOptions};
 use text::template::{ChatTemplate, TemplateLimits};
 use text::tokenizer::{Specials, Tokenizer};
@@ -102,14 +102,7 @@ fn answer(path: &Path, cpu: &Arc<Cpu>) -> Result<bool, String> {
     let handle = Handle::start(model, limits).map_err(|e| e.to_string())?;
     let mut tokens = tokenizer.encode_prompt(&prompt, Specials::Parse);
     tokens.truncate(32);
-    let request = Request {
-        prompt: tokens,
-        sampling: Sampling { temperature: 0.0, ..Sampling::default() },
-        max_tokens: 4,
-        stop_tokens: tokenizer.end_of_generation().to_vec(),
-        prompt_logprobs: false,
-        logprobs: None,
-    };
+    let request = Request { stop_tokens: tokenizer.end_of_generation().to_vec(), ..Request::new(tokens, 4) };
     let Ok(generation) = handle.submit(request) else {
         // Such as an empty prompt, from a template that says nothing.
         return Ok(false);

@@ -37,6 +37,12 @@ pub struct Vocabulary {
     pub cls: Option<u32>,
     /// A token to be guessed.
     pub mask: Option<u32>,
+    /// What comes before the gap that a model is to fill in.
+    pub fim_prefix: Option<u32>,
+    /// What comes behind that gap.
+    pub fim_suffix: Option<u32>,
+    /// After this the model fills the gap in.
+    pub fim_middle: Option<u32>,
     /// Whether a prompt begins with `bos`; absent leaves it to the kind of tokenizer.
     pub add_bos: Option<bool>,
     /// Whether a prompt ends with `eos`; absent leaves it to the kind of tokenizer.

@@ -1,7 +1,7 @@
 //! Tokenizers on small vocabularies made here: every text comes back, bytes are never lost, work stays in proportion.
 
 use text::decoder::StreamDecoder;
-use text::tokenizer::{Specials, Tokenizer};
+use text::tokenizer::{Fim, Specials, Tokenizer};
 use text::vocabulary::{TokenKind, Vocabulary, VocabularyError};
 
 /// GPT-2's character for a byte.
@@ -213,6 +213,7 @@ fn vocabularies_that_cannot_work_are_refused() {
     check(Vocabulary { pre: Some("telepathy".to_owned()), ..bpe(&[]) }, "\"telepathy\"");
     check(Vocabulary { kinds: vec![TokenKind::Normal], ..bpe(&[]) }, "token_type: 1 entries for 258");
     check(Vocabulary { eos: Some(258), ..bpe(&[]) }, "eos_token_id: 258");
+    check(Vocabulary { fim_suffix: Some(258), ..bpe(&[]) }, "fim_suf_token_id: 258");
     check(Vocabulary { add_bos: Some(true), ..bpe(&[]) }, "bos_token_id");
     check(Vocabulary { scores: Vec::new(), ..spm(true, &[]) }, "scores");
     let mut broken = spm(true, &[]);
@@ -221,4 +222,30 @@ fn vocabularies_that_cannot_work_are_refused() {
     let mut long = bpe(&[]);
     long.tokens[0] = vec![b'a'; 5000];
     check(long, "5000 bytes");
+}
+
+#[test]
+fn tokens_are_found_by_their_texts() {
+    let mut vocabulary = bpe(&[("h", "e"), ("Ġ", "he")]);
+    let special = vocabulary.tokens.len() as u32 - 2;
+    vocabulary.tokens.push(b"he".to_vec());
+    vocabulary.kinds.push(TokenKind::Normal);
+    let tokenizer = build(vocabulary);
+    for (text, expect) in [
+        ("h", Some(u32::from(b'h'))),
+        ("he", Some(256)),
+        ("Ġhe", Some(257)),
+        ("<|end|>", Some(special)),
+        (" he", None),
+        ("", None),
+    ] {
+        assert_eq!(tokenizer.id_of(text.as_bytes()), expect, "{text:?}");
+    }
+}
+
+#[test]
+fn the_tokens_around_a_gap_come_from_the_vocabulary() {
+    assert_eq!(build(bpe(&[])).fim(), None);
+    let named = Vocabulary { fim_prefix: Some(1), fim_suffix: Some(2), fim_middle: Some(3), ..bpe(&[]) };
+    assert_eq!(build(named).fim(), Some(Fim { prefix: 1, suffix: 2, middle: 3 }));
 }

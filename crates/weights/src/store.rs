@@ -54,6 +54,14 @@ pub struct StoredModel {
     pub licence: String,
 }
 
+/// The SHA-256 of a file in a store, as the record beside it says; none for files that are not from a store.
+pub fn recorded_sha256(file: &Path) -> Option<String> {
+    let manifest = Manifest::read(file.parent()?)?;
+    let record = manifest.files.into_iter().find(|record| file.file_name() == Some(record.name.as_ref()))?;
+    let bytes = fs::metadata(file).ok()?.len();
+    (bytes == record.bytes).then_some(record.sha256)
+}
+
 impl Store {
     /// The store in this directory, with the catalogue of this build. Nothing is created before it is needed.
     pub fn new(root: PathBuf) -> Store {

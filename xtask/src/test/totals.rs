@@ -33,6 +33,35 @@ impl Totals {
             }
         }
     }
+
+    /// Takes one line of pytest or of Node's runner into account: "3 passed, 1 failed in 2.1s", "ℹ pass 3".
+    pub(super) fn read_client(&mut self, line: &str) {
+        if let Some(name) = line.strip_prefix("FAILED ") {
+            self.failures.push(name.to_owned());
+        }
+        if let Some((what, number)) = line.trim_start_matches(['ℹ', '#', ' ']).split_once(' ')
+            && let Ok(number) = number.trim().parse::<usize>()
+        {
+            match what {
+                "pass" => self.passed += number,
+                "fail" | "cancelled" => self.failed += number,
+                "skipped" | "todo" => self.ignored += number,
+                _ => {}
+            }
+        } else if line.contains(" in ") && line.trim_end().ends_with('s') {
+            let counts = line.split(" in ").next().unwrap_or_default();
+            for count in counts.trim_matches(['=', ' ']).split(", ") {
+                let Some((number, what)) = count.split_once(' ') else { continue };
+                let Ok(number) = number.parse::<usize>() else { continue };
+                match what {
+                    "passed" | "xpassed" => self.passed += number,
+                    "failed" | "error" | "errors" => self.failed += number,
+                    "skipped" | "xfailed" => self.ignored += number,
+                    _ => {}
+                }
+            }
+        }
+    }
 }
 
 impl fmt::Display for Totals {
@@ -61,5 +90,22 @@ test result: ok. 40 passed; 0 failed; 3 ignored; 0 measured; 5 filtered out; fin
         output.lines().for_each(|line| totals.read(line));
         assert_eq!((totals.binaries, totals.passed, totals.failed, totals.ignored), (2, 41, 1, 5));
         assert_eq!(totals.to_string(), "failed: a::c\n41 passed, 1 failed, 5 ignored in 2 test binaries");
+    }
+
+    #[test]
+    fn totals_of_pytest_and_of_node_are_read() {
+        let mut totals = Totals::default();
+        let output = "\
+FAILED test_openai.py::test_chat - AssertionError
+22 failed, 72 passed, 28 skipped in 53.40s
+ℹ tests 5
+ℹ pass 4
+ℹ fail 1
+ℹ skipped 2
+# pass 3
+client calls: 90";
+        output.lines().for_each(|line| totals.read_client(line));
+        assert_eq!((totals.passed, totals.failed, totals.ignored), (79, 23, 30));
+        assert_eq!(totals.failures.len(), 1);
     }
 }

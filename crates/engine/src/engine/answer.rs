@@ -1,8 +1,9 @@
-//! From a step's logits to the next piece of an answer.
+//! From a step's logits and hidden states to the next piece of an answer.
 
 use crate::batch::{LogitsWanted, Span};
+use crate::pooling::BadHidden;
 use crate::request::{Chunk, FinishReason};
-use crate::sampler::{BadLogits, Sampler, log_sum_exp};
+use crate::sampler::{NoChoice, Place, Sampler};
 use crate::scheduler::Sequence;
 
 /// A piece of an answer that is ready to be sent.
@@ -13,35 +14,60 @@ pub(super) struct Piece {
     pub(super) reason: Option<FinishReason>,
 }
 
+/// What a pass gave for one span.
+#[derive(Debug)]
+pub(super) struct Rows<'a> {
+    pub(super) logits: &'a mut [f32], // [span.logit_rows(), vocabulary]
+    pub(super) hidden: &'a [f32],     // [span.hidden_rows(), embedding]
+}
+
+/// Why an answer cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadRows {
+    #[error(transparent)]
+    Logits(#[from] NoChoice),
+    #[error(transparent)]
+    Hidden(#[from] BadHidden),
+}
+
 /// Takes a computed span over into its sequence and chooses the next token if it has reached the end.
 /// None as long as it has not.
 pub(super) fn advance(
     sequence: &mut Sequence,
     span: &Span,
-    rows: &mut [f32], // [span.logit_rows(), vocabulary]
+    rows: Rows<'_>,
     sampler: &mut Sampler,
     context_tokens: usize,
-) -> Result<Option<Piece>, BadLogits> {
-    let vocabulary = rows.len() / span.logit_rows().max(1);
+) -> Result<Option<Piece>, BadRows> {
+    let Rows { logits, hidden } = rows;
+    let vocabulary = logits.len() / span.logit_rows().max(1);
     sequence.computed = span.start + span.len;
     if span.logits == LogitsWanted::All {
-        note_prompt_logprobs(sequence, span, rows, vocabulary)?;
+        note_prompt_logprobs(sequence, span, logits, vocabulary, sampler)?;
     }
+    note_hidden(sequence, span, hidden);
     if sequence.remaining() > 0 {
         return Ok(None);
     }
-    let mut chunk = Chunk::default();
-    if sequence.completion_tokens() == 0 {
-        // The sequence keeps its own, which say after a preemption that they need not be computed again.
-        chunk.prompt_logprobs.clone_from(&sequence.prompt_logprobs);
-    }
+    // Whoever asked for them finds them in the first chunk; they are gone from here then.
+    let prompt_logprobs = std::mem::take(&mut sequence.prompt_logprobs);
+    let mut chunk = Chunk { prompt_logprobs, ..Chunk::default() };
     let request = &sequence.request;
+    if request.embedding.is_some() {
+        chunk.embedding = sequence.pool.unit()?;
+    }
     if request.max_tokens == 0 {
         return Ok(Some(Piece { chunk, reason: Some(FinishReason::Length) }));
     }
-    let last_row_start = rows.len() - vocabulary;
-    let row = &mut rows[last_row_start..];
-    let token = sampler.sample(row, &request.sampling, &sequence.tokens)?;
+    let last_row_start = logits.len() - vocabulary;
+    let row = &mut logits[last_row_start..];
+    let early = sequence.completion_tokens() < request.min_tokens;
+    let place = Place {
+        history: &sequence.tokens,
+        prompt_tokens: sequence.prompt_tokens,
+        forbidden: if early { &request.stop_tokens } else { &[] },
+    };
+    let token = sampler.sample(row, &request.sampling, &place)?;
     sequence.tokens.push(token);
     if request.stop_tokens.contains(&token) {
         return Ok(Some(Piece { chunk, reason: Some(FinishReason::Stop) }));
@@ -61,13 +87,31 @@ fn note_prompt_logprobs(
     span: &Span,
     rows: &[f32],
     vocabulary: usize,
-) -> Result<(), BadLogits> {
-    for (row, next) in rows.chunks_exact(vocabulary).zip(span.start + 1..sequence.prompt_tokens) {
+    sampler: &mut Sampler,
+) -> Result<(), NoChoice> {
+    let top_n = sequence.request.prompt_logprobs.unwrap_or(0);
+    for (row, position) in rows.chunks_exact(vocabulary).zip(span.start..sequence.prompt_tokens - 1) {
         // After a preemption the first of them come a second time.
-        if next == sequence.prompt_logprobs.len() + 1 {
-            let logit = f64::from(row[sequence.tokens[next] as usize]);
-            sequence.prompt_logprobs.push((logit - log_sum_exp(row)?) as f32);
+        if position == sequence.logprobs_noted {
+            let next = sequence.tokens[position + 1];
+            sequence.prompt_logprobs.push(sampler.logprobs(row, next, top_n)?);
+            sequence.logprobs_noted += 1;
         }
     }
     Ok(())
+}
+
+/// Adds the hidden states of the span's last tokens to the prompt's vector.
+fn note_hidden(sequence: &mut Sequence, span: &Span, hidden: &[f32]) {
+    let rows = span.hidden_rows();
+    if rows == 0 {
+        return;
+    }
+    let first = span.start + span.len - rows;
+    for (state, position) in hidden.chunks_exact(hidden.len() / rows).zip(first..) {
+        // After a preemption the first of them come a second time.
+        if span.logits == LogitsWanted::HiddenLast || position == sequence.pool.tokens() {
+            sequence.pool.add(state);
+        }
+    }
 }

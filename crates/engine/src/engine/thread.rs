@@ -5,14 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::answer::advance;
+use super::answer::{Rows, advance};
+use super::wait::Departures;
 use super::{Counters, Message};
 use crate::batch::Batch;
 use crate::kv::KvCache;
 use crate::limits::Limits;
-use crate::model::Model;
+use crate::model::{Model, Outputs, Shape};
 use crate::request::{Chunk, FinishReason};
 use crate::sampler::Sampler;
 use crate::scheduler::{Scheduler, Sequence};
@@ -24,9 +25,12 @@ pub(super) struct Engine {
     kv: KvCache,
     sampler: Sampler,
     pub(super) batch: Batch,
-    logits: Vec<f32>, // [batch.logit_rows(), vocabulary]
+    outputs: Outputs,
     /// Sequences whose last chunk is sent once the counters show that they have ended.
     ended: Vec<Sequence>,
+    /// How long all steps together took in which requests waited.
+    waited: Duration,
+    departures: Departures,
     limits: Limits,
     counters: Arc<Counters>,
 }
@@ -39,8 +43,10 @@ impl Engine {
             kv: KvCache::new(shape, limits.kv_pages),
             sampler: Sampler::new(),
             batch: Batch::with_room_for(&limits),
-            logits: Vec::new(),
+            outputs: Outputs::default(),
             ended: Vec::with_capacity(limits.sequences_max),
+            waited: Duration::ZERO,
+            departures: Departures::default(),
             model,
             limits,
             counters,
@@ -53,14 +59,15 @@ impl Engine {
             self.step();
         }
         inbox.try_iter().for_each(|message| self.take(message));
-        self.scheduler.end_where(|_| true, &FinishReason::Cancelled, Instant::now());
+        self.scheduler.end_where(|_| Some(FinishReason::Cancelled), Instant::now());
         self.hand_over();
     }
 
     /// Takes in what has been submitted; waits for it if there is nothing else to do. False if all handles are gone.
     fn drain(&mut self, inbox: &Receiver<Message>) -> bool {
         if self.scheduler.is_idle() {
-            debug_assert_eq!(self.scheduler.pages.used(), 0, "an idle engine holds no pages");
+            debug_assert_eq!(self.scheduler.pages.used(), 0, "an idle engine's pages are free or idle");
+            self.counters.beat(None);
             match inbox.recv() {
                 Ok(message) => self.take(message),
                 Err(_) => return false,
@@ -77,7 +84,7 @@ impl Engine {
 
     pub(super) fn take(&mut self, message: Message) {
         match message {
-            Message::Submit(sequence) => self.scheduler.add(*sequence),
+            Message::Submit(sequences) => sequences.into_iter().for_each(|s| self.scheduler.add(s)),
             Message::Wake => {}
         }
     }
@@ -85,7 +92,8 @@ impl Engine {
     /// Computes one batch and hands out what came of it.
     pub(super) fn step(&mut self) {
         let begin = Instant::now();
-        self.scheduler.end_where(|s| s.sink.is_cancelled(), &FinishReason::Cancelled, begin);
+        self.counters.beat(Some(begin));
+        self.scheduler.end_where(|sequence| unwanted(sequence, begin), begin);
         self.hand_over();
         self.scheduler.schedule(&mut self.batch, begin);
         debug_assert_eq!(
@@ -97,33 +105,40 @@ impl Engine {
             return;
         }
         match self.forward() {
-            Ok(()) => self.commit(Instant::now()),
+            Ok(()) => {
+                self.commit(Instant::now());
+                self.scheduler.observe(begin.elapsed());
+            }
             Err(message) => self.recover(message, Instant::now()),
         }
-        self.counters.steps.fetch_add(1, Relaxed);
+        self.count_step(begin.elapsed());
         self.hand_over();
     }
 
     /// The forward pass, or what it panicked with.
     fn forward(&mut self) -> Result<(), String> {
-        let Engine { model, kv, batch, logits, .. } = self;
+        let Engine { model, kv, batch, outputs, .. } = self;
         // Whatever a panic leaves half done in the cache is thrown away by `recover`.
         let pass = catch_unwind(AssertUnwindSafe(|| {
-            model.forward(batch, kv, logits);
-            let wanted = batch.logit_rows() * model.shape().vocabulary;
-            assert_eq!(logits.len(), wanted, "a forward pass gives the logits that were asked for");
+            model.forward(batch, kv, outputs);
+            let shape = model.shape();
+            let wanted = [batch.logit_rows() * shape.vocabulary, batch.hidden_rows() * shape.embedding];
+            let given = [outputs.logits.len(), outputs.hidden.len()];
+            assert_eq!(given, wanted, "a forward pass gives the rows that were asked for");
         }));
         pass.map_err(|payload| format!("the forward pass failed: {}", panic_message(&*payload)))
     }
 
     /// Takes the results of the step over into its sequences and sends what is new.
     fn commit(&mut self, now: Instant) {
-        let Engine { scheduler, batch, logits, sampler, limits, counters, model, .. } = self;
-        let vocabulary = model.shape().vocabulary;
-        let mut logits = &mut logits[..];
-        for (span, &index) in batch.spans.iter().zip(&scheduler.scheduled) {
-            let rows;
-            (rows, logits) = logits.split_at_mut(span.logit_rows() * vocabulary);
+        let Engine { scheduler, batch, outputs, sampler, limits, counters, model, .. } = self;
+        let Shape { vocabulary, embedding, .. } = *model.shape();
+        let (mut logits, mut hidden) = (&mut outputs.logits[..], &outputs.hidden[..]);
+        for (at, span) in batch.spans.iter().enumerate() {
+            let index = scheduler.scheduled[at];
+            let mut rows = Rows { logits: &mut [], hidden: &[] };
+            (rows.logits, logits) = logits.split_at_mut(span.logit_rows() * vocabulary);
+            (rows.hidden, hidden) = hidden.split_at(span.hidden_rows() * embedding);
             let sequence = &mut scheduler.running[index];
             // A bug that one request brings out in the sampler must not end the others.
             let advanced = catch_unwind(AssertUnwindSafe(|| {
@@ -131,13 +146,15 @@ impl Engine {
             }))
             .unwrap_or_else(|payload| Err(format!("the sampler failed: {}", panic_message(&*payload))));
             let piece = match advanced {
-                Ok(Some(piece)) => piece,
-                Ok(None) => continue,
+                Ok(piece) => piece,
                 Err(message) => {
                     sequence.end(Chunk::default(), FinishReason::Error(message), now);
                     continue;
                 }
             };
+            scheduler.commit_pages(index);
+            let Some(piece) = piece else { continue };
+            let sequence = &mut scheduler.running[index];
             if sequence.completion_tokens() > 0 {
                 sequence.clock.first_token.get_or_insert(now);
                 counters.generated_tokens.fetch_add(1, Relaxed);
@@ -150,6 +167,18 @@ impl Engine {
         counters.computed_tokens.fetch_add(batch.tokens.len() as u64, Relaxed);
     }
 
+    /// Notes what a step took.
+    fn count_step(&mut self, duration: Duration) {
+        let (counters, batch) = (&*self.counters, &self.batch);
+        counters.step_microseconds.store(duration.as_micros() as u64, Relaxed);
+        counters.step_sequences.store(batch.spans.len(), Relaxed);
+        counters.step_tokens.store(batch.tokens.len(), Relaxed);
+        counters.steps.fetch_add(1, Relaxed);
+        if !self.scheduler.waiting.is_empty() {
+            self.waited += duration;
+        }
+    }
+
     /// Goes on after a panic in the forward pass: the batch's sequences end, all others are computed again in a
     /// new cache.
     fn recover(&mut self, message: String, now: Instant) {
@@ -158,9 +187,7 @@ impl Engine {
             self.scheduler.running[index].end(Chunk::default(), reason.clone(), now);
         }
         self.scheduler.remove_ended(&mut self.ended);
-        while !self.scheduler.running.is_empty() {
-            self.scheduler.preempt_newest();
-        }
+        self.scheduler.lose_pages();
         let shape = self.model.shape();
         // The old cache goes first: there may be no memory for two.
         self.kv = KvCache::new(shape, 0);
@@ -171,22 +198,45 @@ impl Engine {
     /// has read one finds its memory free.
     fn hand_over(&mut self) {
         self.scheduler.remove_ended(&mut self.ended);
-        let counters = &*self.counters;
-        counters.running.store(self.scheduler.running.len(), Relaxed);
-        counters.pages_used.store(self.scheduler.pages.used(), Relaxed);
-        counters.preemptions.store(self.scheduler.preemptions, Relaxed);
-        for mut sequence in self.ended.drain(..) {
-            let chunk = sequence.last_chunk.take().expect("only sequences with a last chunk are taken out");
+        let (counters, scheduler) = (&*self.counters, &self.scheduler);
+        counters.running.store(scheduler.running.len(), Relaxed);
+        counters.scheduler_tokens.store(scheduler.tokens_ahead(), Relaxed);
+        counters.pages_used.store(scheduler.pages.used(), Relaxed);
+        counters.pages_cached.store(scheduler.pages.idle(), Relaxed);
+        counters.preemptions.store(scheduler.tally.preemptions, Relaxed);
+        counters.prefix_tokens_queried.store(scheduler.tally.prefix_tokens_queried, Relaxed);
+        counters.prefix_tokens_hit.store(scheduler.tally.prefix_tokens_hit, Relaxed);
+        let (prompt_speed, step_time) = scheduler.speeds();
+        counters.prompt_tokens_per_second.store(prompt_speed.unwrap_or(0.0) as usize, Relaxed);
+        let micros = |duration: Option<Duration>| duration.map_or(0, |duration| duration.as_micros() as u64);
+        counters.generation_microseconds.store(micros(step_time), Relaxed);
+        if !scheduler.waiting.is_empty() {
+            let began = self.ended.iter().filter(|sequence| sequence.clock.first_step.is_some()).count();
+            self.departures.note(began, self.waited);
+        }
+        counters.departure_microseconds.store(micros(self.departures.interval()), Relaxed);
+        for Sequence { last_chunk, place, sink, .. } in self.ended.drain(..) {
+            let chunk = last_chunk.expect("only sequences with a last chunk are taken out");
             let ended = match chunk.finished.as_ref().map(|finished| &finished.reason) {
                 Some(FinishReason::Cancelled) => &counters.cancelled,
+                Some(FinishReason::TimedOut) => &counters.timed_out,
                 Some(FinishReason::Error(_)) => &counters.failed,
                 _ => &counters.finished,
             };
             ended.fetch_add(1, Relaxed);
-            drop(sequence.queue_place.take());
-            sequence.sink.send(chunk);
+            drop(place);
+            sink.send(chunk);
         }
     }
+}
+
+/// Why nobody wants a sequence's answer any more, if that is so.
+fn unwanted(sequence: &Sequence, now: Instant) -> Option<FinishReason> {
+    if sequence.sink.is_cancelled() {
+        return Some(FinishReason::Cancelled);
+    }
+    let deadline = sequence.request.rank.deadline;
+    deadline.is_some_and(|deadline| deadline <= now).then_some(FinishReason::TimedOut)
 }
 
 /// The first line of the text that `panic!` and the assertions leave.

@@ -1,8 +1,9 @@
 //! The two ends of a model: tokens in, logits out.
 
 use super::{Norm, Pass};
-use crate::batch::{Batch, LogitsWanted};
+use crate::batch::{Batch, Span};
 use crate::load::{DIMENSION_MAX, LoadError, Source};
+use crate::model::Outputs;
 use kernels::{Matrix, Needs, Product, matmul};
 use std::sync::Arc;
 
@@ -57,28 +58,33 @@ impl Head {
         Ok(Head { norm: Norm { weight: source.vector("output_norm.weight", columns)?, epsilon }, output })
     }
 
-    /// Writes the logits that the batch wants.
-    pub fn forward(&self, pass: &mut Pass, batch: &Batch, logits: &mut Vec<f32>) {
-        let rows = batch.logit_rows();
-        logits.resize(rows * self.output.rows(), 0.0);
-        if rows == 0 {
-            return;
+    /// Writes the logits and the hidden states that the batch wants.
+    pub fn forward(&self, pass: &mut Pass, batch: &Batch, outputs: &mut Outputs) {
+        outputs.logits.resize(batch.logit_rows() * self.output.rows(), 0.0);
+        if !outputs.logits.is_empty() {
+            self.gather(pass, batch, Span::logit_rows);
+            let cpu = &*pass.cpu;
+            let needs = Needs::of(cpu, self.output.format());
+            self.norm.kernel().quantize(cpu, &pass.output, &mut pass.input, needs);
+            let out = &mut outputs.logits[..];
+            matmul(cpu, &pass.input, &mut [Product { weights: &self.output, out, add: false }]);
         }
-        let (columns, mut first) = (self.output.columns(), 0);
+        // The norm is added to what is there, so that must be zeros. Nothing is rounded to a few bits here.
+        outputs.hidden.clear();
+        outputs.hidden.resize(batch.hidden_rows() * self.output.columns(), 0.0);
+        if !outputs.hidden.is_empty() {
+            self.gather(pass, batch, Span::hidden_rows);
+            self.norm.kernel().add_to(&pass.cpu, &pass.output, &mut outputs.hidden);
+        }
+    }
+
+    /// Copies the residual stream of each span's last `rows` tokens to `pass.output`.
+    fn gather(&self, pass: &mut Pass, batch: &Batch, rows: impl Fn(&Span) -> usize) {
+        let (columns, mut end) = (self.output.columns(), 0);
         pass.output.clear();
         for span in &batch.spans {
-            let wanted = match span.logits {
-                LogitsWanted::None => span.len..span.len,
-                LogitsWanted::Last => span.len - 1..span.len,
-                LogitsWanted::All => 0..span.len,
-            };
-            pass.output
-                .extend_from_slice(&pass.x[(first + wanted.start) * columns..(first + wanted.end) * columns]);
-            first += span.len;
+            end += span.len;
+            pass.output.extend_from_slice(&pass.x[(end - rows(span)) * columns..end * columns]);
         }
-        let cpu = &*pass.cpu;
-        let needs = Needs::of(cpu, self.output.format());
-        self.norm.kernel().quantize(cpu, &pass.output, &mut pass.input, needs);
-        matmul(cpu, &pass.input, &mut [Product { weights: &self.output, out: logits, add: false }]);
     }
 }

@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::kv::KvCache;
 use crate::layers::{Attention, Embedding, FeedForward, Head, Pass, Rope};
 use crate::load::{LoadError, Source};
-use crate::model::{Model, Shape};
+use crate::model::{Model, Outputs, Shape};
 use kernels::{Gate, RopePairs};
 
 /// Every sixth block sees the whole context, unless the file says otherwise.
@@ -87,7 +87,7 @@ impl Model for Gemma3 {
         &self.shape
     }
 
-    fn forward(&mut self, batch: &Batch, kv: &mut KvCache, logits: &mut Vec<f32>) {
+    fn forward(&mut self, batch: &Batch, kv: &mut KvCache, outputs: &mut Outputs) {
         let pass = &mut self.pass;
         let spans = pass.spans(batch);
         self.embedding.forward(pass, batch);
@@ -99,9 +99,9 @@ impl Model for Gemma3 {
             layer.feed_forward.forward(pass);
         }
         pass.keep_spans(spans);
-        self.head.forward(pass, batch, logits);
+        self.head.forward(pass, batch, outputs);
         if let Some(cap) = self.soft_cap {
-            logits.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
+            outputs.logits.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
         }
     }
 }

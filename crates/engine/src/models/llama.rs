@@ -6,7 +6,7 @@ use crate::batch::Batch;
 use crate::kv::KvCache;
 use crate::layers::{Attention, AttentionShape, Embedding, FeedForward, Head, Pass, Rope};
 use crate::load::{DIMENSION_MAX, LoadError, Source};
-use crate::model::{KvLayer, Model, Shape};
+use crate::model::{KvLayer, Model, Outputs, Shape};
 use kernels::attention::HEAD_DIM_MAX;
 use kernels::{Gate, RopePairs};
 
@@ -73,7 +73,7 @@ impl Hyper {
         let AttentionShape { kv_heads, head_dim, .. } = self.attention;
         let kv_layers =
             windows.iter().map(|window| KvLayer { heads: kv_heads, head_dim, window: *window }).collect();
-        Shape { vocabulary, context_length: self.context_length, kv_layers }
+        Shape { vocabulary, embedding: self.embedding, context_length: self.context_length, kv_layers }
     }
 }
 
@@ -136,7 +136,7 @@ impl Model for Llama {
         &self.shape
     }
 
-    fn forward(&mut self, batch: &Batch, kv: &mut KvCache, logits: &mut Vec<f32>) {
+    fn forward(&mut self, batch: &Batch, kv: &mut KvCache, outputs: &mut Outputs) {
         let pass = &mut self.pass;
         let spans = pass.spans(batch);
         self.embedding.forward(pass, batch);
@@ -146,6 +146,6 @@ impl Model for Llama {
             layer.feed_forward.forward(pass);
         }
         pass.keep_spans(spans);
-        self.head.forward(pass, batch, logits);
+        self.head.forward(pass, batch, outputs);
     }
 }

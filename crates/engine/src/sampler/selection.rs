@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::exponential::exp;
 use crate::request::TokenId;
 
 /// A token that may still be chosen.
@@ -42,13 +43,26 @@ pub(super) fn sort(candidates: &mut [Candidate]) {
     candidates.sort_unstable_by(most_probable_first);
 }
 
+/// How many of the candidates, in their order, it takes to reach the wanted mass; none if all together don't.
+pub(super) fn nucleus(ordered: &[Candidate], peak: f32, wanted: f64) -> Option<usize> {
+    let mut mass = 0.0;
+    ordered
+        .iter()
+        .position(|c| {
+            mass += f64::from(exp(c.logit - peak));
+            mass >= wanted
+        })
+        .map(|last| last + 1)
+}
+
 /// Keeps the `count` most probable; the least of them comes last.
 fn cut(candidates: &mut Vec<Candidate>, count: usize) {
     candidates.select_nth_unstable_by(count - 1, most_probable_first);
     candidates.truncate(count);
 }
 
-fn most_probable_first(a: &Candidate, b: &Candidate) -> Ordering {
+/// Of equals the lower id counts as the more probable. No logit may be NaN.
+pub(super) fn most_probable_first(a: &Candidate, b: &Candidate) -> Ordering {
     let by_logit = b.logit.partial_cmp(&a.logit).expect("rows with a NaN are refused before");
     by_logit.then(a.token.cmp(&b.token))
 }

@@ -24,27 +24,43 @@ impl Random {
 }
 
 /// The definition.
-fn expect(logits: &[f32], sampling: &Sampling, history: &[TokenId]) -> TokenId {
+fn expect(logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> TokenId {
     let mut logits = logits.to_vec();
+    let Place { history, prompt_tokens, forbidden } = *place;
     let window = &history[history.len() - history.len().min(sampling.repeat_window)..];
     for (token, logit) in logits.iter_mut().enumerate() {
-        if window.contains(&(token as TokenId)) {
+        let token = token as TokenId;
+        let bias = sampling.logit_bias.iter().find(|(biased, _)| *biased == token);
+        *logit += bias.map_or(0.0, |(_, bias)| *bias);
+        if forbidden.contains(&token) {
+            *logit = f32::NEG_INFINITY;
+        }
+        if window.contains(&token) {
             *logit = if *logit > 0.0 {
                 *logit / sampling.repeat_penalty
             } else {
                 *logit * sampling.repeat_penalty
             };
         }
+        let count = history[prompt_tokens..].iter().filter(|&&t| t == token).count();
+        if count > 0 {
+            *logit = *logit - count as f32 * sampling.frequency_penalty - sampling.presence_penalty;
+        }
     }
     let mut kept: Vec<usize> = (0..logits.len()).collect();
     kept.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap().then(a.cmp(&b)));
-    let peak = logits[kept[0]];
     if sampling.temperature == 0.0 {
         return kept[0] as TokenId;
     }
+    kept.retain(|&t| logits[t] > f32::NEG_INFINITY);
     if sampling.top_k > 0 {
         kept.truncate(sampling.top_k);
     }
+    if sampling.typical_p < 1.0 {
+        keep_typical(&mut kept, &logits, f64::from(sampling.typical_p));
+        kept.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap().then(a.cmp(&b)));
+    }
+    let peak = logits[kept[0]];
     if sampling.top_p < 1.0 {
         let mass = |kept: &[usize]| kept.iter().map(|&t| f64::from(logits[t] - peak).exp()).sum::<f64>();
         let wanted = mass(&kept) * f64::from(sampling.top_p);
@@ -66,35 +82,75 @@ fn expect(logits: &[f32], sampling: &Sampling, history: &[TokenId]) -> TokenId {
     *chosen.unwrap_or(kept.last().unwrap()) as TokenId
 }
 
+/// Equation 9 of the paper: the fewest tokens in the order of |H + ln p| whose p sum to τ.
+fn keep_typical(kept: &mut Vec<usize>, logits: &[f32], share: f64) {
+    let peak = kept.iter().map(|&t| logits[t]).fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = kept.iter().map(|&t| f64::from(logits[t] - peak).exp()).sum();
+    let p = |t: usize| f64::from(logits[t] - peak).exp() / total;
+    let entropy: f64 = kept.iter().map(|&t| -p(t) * p(t).ln()).sum();
+    // A rounding of the logarithm must not decide between equals.
+    let distance = |t: usize| ((entropy + p(t).ln()).abs() * 1e9).round();
+    kept.sort_by(|&a, &b| distance(a).total_cmp(&distance(b)).then(a.cmp(&b)));
+    let mut sum = 0.0;
+    let fewest = kept.iter().position(|&t| {
+        sum += p(t);
+        sum >= share
+    });
+    kept.truncate(fewest.map_or(kept.len(), |last| last + 1));
+}
+
 /// One sampler for all checks, so that a buffer which is not cleared would show.
-fn check(sampler: &mut Sampler, logits: &[f32], sampling: &Sampling, history: &[TokenId]) {
+fn check(sampler: &mut Sampler, logits: &[f32], sampling: &Sampling, place: &Place<'_>) {
     let mut row = logits.to_vec();
-    let token = sampler.sample(&mut row, sampling, history).unwrap();
-    assert_eq!(token, expect(logits, sampling, history), "{sampling:?} over {} logits", logits.len());
+    let token = sampler.sample(&mut row, sampling, place).unwrap();
+    assert_eq!(token, expect(logits, sampling, place), "{sampling:?} at {place:?} of {}", logits.len());
     let bits = |row: &[f32]| row.iter().map(|l| l.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&row), bits(logits), "the logits are left as they were");
+}
+
+/// The token after a history that is all prompt.
+fn sample(logits: &[f32], sampling: &Sampling, history: &[TokenId]) -> Result<TokenId, NoChoice> {
+    let place = Place { history, prompt_tokens: history.len(), forbidden: &[] };
+    Sampler::new().sample(&mut logits.to_vec(), sampling, &place)
 }
 
 #[test]
 fn every_combination_follows_the_definition() {
     let mut random = Random(1);
     let mut sampler = Sampler::new();
-    for _ in 0..6000 {
+    for _ in 0..12_000 {
         let count = [1, 2, 7, 16, 33, 200][random.below(6)];
         let levels = [3, 50, 100_000][random.below(3)];
         let mut logits = random.logits(count, -12.0, levels);
         logits.iter_mut().for_each(|l| *l += 4.0);
+        let biased = (0..count as TokenId).filter(|_| random.below(8) == 0).collect::<Vec<_>>();
+        let bias = [0.5, -3.0, 100.0, f32::NEG_INFINITY];
         let sampling = Sampling {
             temperature: [0.0, 0.3, 1.0, 2.5][random.below(4)],
             top_k: [0, 1, 2, 5, 40, 1000][random.below(6)],
             top_p: [1.0, 0.97, 0.6, 0.05][random.below(4)],
             min_p: [0.0, 0.02, 0.3, 1.0][random.below(4)],
+            typical_p: [1.0, 1.0, 0.95, 0.5, 0.01][random.below(5)],
             repeat_penalty: [1.0, 1.0, 1.4, 0.7][random.below(4)],
             repeat_window: [0, 1, 4, 64][random.below(4)],
+            frequency_penalty: [0.0, 0.0, 0.3, -2.0][random.below(4)],
+            presence_penalty: [0.0, 0.0, 1.5, -0.2][random.below(4)],
+            logit_bias: [biased, vec![]][random.below(2)]
+                .iter()
+                .map(|&t| (t, bias[random.below(4)]))
+                .collect(),
             seed: random.next(),
         };
         let history: Vec<_> = (0..random.below(20)).map(|_| random.below(count) as TokenId).collect();
-        check(&mut sampler, &logits, &sampling, &history);
+        let prompt_tokens = random.below(history.len() + 1);
+        let forbidden: Vec<_> = (0..random.below(3)).map(|_| random.below(count) as TokenId).collect();
+        let banned =
+            |t: TokenId| forbidden.contains(&t) || sampling.logit_bias.contains(&(t, f32::NEG_INFINITY));
+        if (0..count as TokenId).all(banned) {
+            continue;
+        }
+        let place = Place { history: &history, prompt_tokens, forbidden: &forbidden };
+        check(&mut sampler, &logits, &sampling, &place);
     }
 }
 
@@ -104,18 +160,27 @@ fn large_vocabularies_follow_the_definition() {
     let mut sampler = Sampler::new();
     // A flat row makes the nucleus large, a steep one makes it small. (The definition takes quadratic time.)
     for (count, low) in [(3000, -1.0), (3000, -20.0), (5000, -8.0)] {
-        for (top_k, top_p, min_p) in
-            [(40, 0.95, 0.05), (0, 0.9, 0.0), (0, 0.999, 0.0), (0, 1.0, 0.1), (300, 1.0, 0.0)]
-        {
+        for (top_k, top_p, min_p, typical_p) in [
+            (40, 0.95, 0.05, 1.0),
+            (0, 0.9, 0.0, 1.0),
+            (0, 0.999, 0.0, 1.0),
+            (0, 1.0, 0.1, 1.0),
+            (300, 1.0, 0.0, 1.0),
+            (0, 1.0, 0.0, 0.95),
+            (0, 0.9, 0.01, 0.999),
+            (500, 1.0, 0.0, 0.2),
+        ] {
             let logits = random.logits(count, low, 1 << 20);
             let seed = random.next();
-            let sampling = Sampling { temperature: 0.8, top_k, top_p, min_p, seed, ..Sampling::default() };
-            check(&mut sampler, &logits, &sampling, &[]);
+            let sampling =
+                Sampling { temperature: 0.8, top_k, top_p, min_p, typical_p, seed, ..Sampling::default() };
+            check(&mut sampler, &logits, &sampling, &Place::default());
         }
     }
     let logits = random.logits(262_144, -30.0, 1 << 22);
     for (top_k, temperature) in [(0, 0.0), (40, 1.0), (0, 1.0)] {
-        check(&mut sampler, &logits, &Sampling { temperature, top_k, seed: 5, ..Sampling::default() }, &[]);
+        let sampling = Sampling { temperature, top_k, seed: 5, ..Sampling::default() };
+        check(&mut sampler, &logits, &sampling, &Place::default());
     }
 }
 
@@ -129,11 +194,11 @@ fn greedy_takes_the_lowest_of_equals() {
                 Sampling::default(),
                 Sampling { temperature: 1.5, top_k: 1, seed: first as u64, ..Sampling::default() },
             ] {
-                assert_eq!(Sampler::new().sample(&mut logits, &sampling, &[]), Ok(first as TokenId));
+                assert_eq!(sample(&logits, &sampling, &[]), Ok(first as TokenId));
             }
         }
     }
-    assert_eq!(Sampler::new().sample(&mut [-0.0, 0.0], &Sampling::default(), &[]), Ok(0));
+    assert_eq!(sample(&[-0.0, 0.0], &Sampling::default(), &[]), Ok(0));
 }
 
 #[test]
@@ -146,7 +211,8 @@ fn draws_are_as_frequent_as_they_are_probable() {
         let sampling = Sampling { temperature, seed, ..Sampling::default() };
         let mut counts = [0.0; 8];
         for n in 0..draws {
-            counts[sampler.sample(&mut logits.clone(), &sampling, &history[..n]).unwrap() as usize] += 1.0;
+            let place = Place { history: &history[..n], prompt_tokens: n, forbidden: &[] };
+            counts[sampler.sample(&mut logits.clone(), &sampling, &place).unwrap() as usize] += 1.0;
         }
         let weights = logits.map(|l| (f64::from(l) / f64::from(temperature)).exp());
         let total: f64 = weights.iter().sum();
@@ -167,7 +233,7 @@ fn a_seed_gives_the_same_tokens_and_another_gives_others() {
         let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
         let mut history = vec![];
         for _ in 0..50 {
-            history.push(Sampler::new().sample(&mut logits.clone(), &sampling, &history).unwrap());
+            history.push(sample(&logits, &sampling, &history).unwrap());
         }
         history
     };
@@ -180,11 +246,7 @@ fn a_seed_gives_the_same_tokens_and_another_gives_others() {
 fn a_penalty_counts_a_token_once_and_only_in_its_window() {
     let check = |history: &[TokenId], repeat_window, expect| {
         let sampling = Sampling { repeat_penalty: 2.0, repeat_window, ..Sampling::default() };
-        assert_eq!(
-            Sampler::new().sample(&mut [3.0, 2.0, -1.0], &sampling, history),
-            Ok(expect),
-            "{history:?}"
-        );
+        assert_eq!(sample(&[3.0, 2.0, -1.0], &sampling, history), Ok(expect), "{history:?}");
     };
     check(&[], 8, 0);
     check(&[0], 8, 1); // 1.5 against 2.0
@@ -193,7 +255,7 @@ fn a_penalty_counts_a_token_once_and_only_in_its_window() {
     check(&[0, 2, 2], 3, 1);
     check(&[0, 0, 0, 1, 1], 8, 0); // 1.5 against 1.0
     let negative = Sampling { repeat_penalty: 2.0, ..Sampling::default() };
-    assert_eq!(Sampler::new().sample(&mut [-1.0, -1.5], &negative, &[0]), Ok(1), "-2.0 against -1.5");
+    assert_eq!(sample(&[-1.0, -1.5], &negative, &[0]), Ok(1), "-2.0 against -1.5");
 }
 
 #[test]
@@ -205,16 +267,16 @@ fn rows_without_a_choice_are_refused() {
                 logits[place] = bad;
                 for temperature in [0.0, 1.0] {
                     let sampling = Sampling { temperature, ..Sampling::default() };
-                    let refused = Sampler::new().sample(&mut logits, &sampling, &[]);
-                    assert_eq!(refused, Err(BadLogits), "{bad} at {place} of {count}");
+                    let refused = sample(&logits, &sampling, &[]);
+                    assert_eq!(refused, Err(NoChoice::BadLogits), "{bad} at {place} of {count}");
                 }
-                assert_eq!(Sampler::new().logprobs(&logits, 0, 1), Err(BadLogits));
+                assert_eq!(Sampler::new().logprobs(&logits, 0, 1), Err(NoChoice::BadLogits));
             }
         }
         let mut logits = vec![f32::NEG_INFINITY; count];
-        assert_eq!(Sampler::new().sample(&mut logits, &Sampling::default(), &[]), Err(BadLogits));
+        assert_eq!(sample(&logits, &Sampling::default(), &[]), Err(NoChoice::BadLogits));
         logits[count - 1] = -1e30;
-        assert_eq!(Sampler::new().sample(&mut logits, &Sampling::default(), &[]), Ok(count as TokenId - 1));
+        assert_eq!(sample(&logits, &Sampling::default(), &[]), Ok(count as TokenId - 1));
     }
 }
 
@@ -236,4 +298,71 @@ fn log_probabilities_are_those_of_the_raw_logits() {
             assert!(close(logprob, expect));
         }
     }
+}
+
+/// The choice at temperature 0 among four logits, after a prompt of 0 and 1 and an answer of 2 and 2.
+fn check_greedy(
+    change: impl FnOnce(&mut Sampling),
+    forbidden: &[TokenId],
+    expect: Result<TokenId, NoChoice>,
+) {
+    let mut sampling = Sampling::default();
+    change(&mut sampling);
+    let place = Place { history: &[0, 1, 2, 2], prompt_tokens: 2, forbidden };
+    let logits = [2.0, 1.0, 4.0, -1.0];
+    let mut row = logits;
+    assert_eq!(Sampler::new().sample(&mut row, &sampling, &place), expect, "{sampling:?}, not {forbidden:?}");
+    assert_eq!(row, logits);
+}
+
+#[test]
+fn penalties_count_the_answer_alone_and_bias_comes_first() {
+    check_greedy(|_| (), &[], Ok(2));
+    check_greedy(|s| s.frequency_penalty = 0.9, &[], Ok(2)); // 4 − 2 × 0.9 = 2.2
+    check_greedy(|s| s.frequency_penalty = 1.1, &[], Ok(0)); // 4 − 2 × 1.1 = 1.8
+    check_greedy(|s| s.presence_penalty = 1.9, &[], Ok(2)); // 4 − 1.9, however often it stands there
+    check_greedy(|s| (s.presence_penalty, s.frequency_penalty) = (1.9, 0.1), &[], Ok(0));
+    check_greedy(|s| s.logit_bias = vec![(3, 5.5)], &[], Ok(3)); // −1 + 5.5 against 4
+    check_greedy(|s| s.logit_bias = vec![(2, -100.0), (0, -2.0)], &[], Ok(1));
+    check_greedy(|s| s.logit_bias = vec![(2, f32::NEG_INFINITY)], &[], Ok(0));
+    // The bias is divided along: (2 + 6) / 4 against −1 + 4. Added afterwards it would win, 2 / 4 + 6.
+    check_greedy(|s| (s.repeat_penalty, s.logit_bias) = (4.0, vec![(0, 6.0), (3, 4.0)]), &[], Ok(3));
+    // A ban stands against any bias and is not lifted by a negative penalty.
+    check_greedy(|s| s.logit_bias = vec![(2, 100.0)], &[2], Ok(0));
+    check_greedy(|s| (s.frequency_penalty, s.presence_penalty) = (-2.0, -2.0), &[2, 2], Ok(0));
+}
+
+#[test]
+fn a_request_that_forbids_everything_is_told_so() {
+    let all = || (0..4).map(|token| (token, f32::NEG_INFINITY)).collect::<Vec<_>>();
+    check_greedy(|s| s.logit_bias = all(), &[], Err(NoChoice::AllForbidden));
+    check_greedy(|s| s.logit_bias = all()[1..].to_vec(), &[0], Err(NoChoice::AllForbidden));
+    check_greedy(|s| s.logit_bias = all()[1..].to_vec(), &[], Ok(0));
+    // A bias does not make the request guilty of what the model did.
+    let biased = Sampling { logit_bias: vec![(0, 1.0)], ..Sampling::default() };
+    assert_eq!(sample(&[0.0, f32::NAN], &biased, &[]), Err(NoChoice::BadLogits));
+    assert_eq!(sample(&[f32::NEG_INFINITY; 2], &biased, &[]), Err(NoChoice::BadLogits));
+}
+
+#[test]
+fn typical_sampling_drops_what_is_too_predictable() {
+    // With p = 0.6, 0.1, 0.1, 0.1, 0.1 the entropy is 1.23. The surprise of 0.6 is 0.51 and that of 0.1 is 2.30, which is
+    // farther away. With forty rare ones the entropy is 3.60 and their surprise 3.83, that of the first one 2.04.
+    let check = |rare: usize, typical_p, expect: &[TokenId]| {
+        let logits: Vec<f32> = std::iter::once(0.6f32.ln()).chain(vec![0.1f32.ln(); rare]).collect();
+        let drawn: std::collections::BTreeSet<TokenId> = (0..300)
+            .map(|seed| {
+                let sampling = Sampling { temperature: 1.0, typical_p, seed, ..Sampling::default() };
+                sample(&logits, &sampling, &[]).unwrap()
+            })
+            .collect();
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), expect, "{rare} rare ones, {typical_p}");
+    };
+    check(4, 0.5, &[0]);
+    check(4, 0.65, &[0, 1]);
+    check(40, 0.08, &[1, 2, 3, 4]);
+    // Cold enough, the weights of all that is left would vanish beside the peak's.
+    let cold = Sampling { temperature: 0.01, typical_p: 0.05, ..Sampling::default() };
+    let logits: Vec<f32> = std::iter::once(3.0).chain(vec![0.0; 100]).collect();
+    assert!(sample(&logits, &cold, &[]).unwrap() > 0);
 }

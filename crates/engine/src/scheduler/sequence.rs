@@ -1,14 +1,17 @@
 //! One request on its way: its tokens, how many of them are computed, and its pages.
 //!
-//! There is no phase and no status beside these: a sequence waits if it is in the waiting queue and runs if it is
+//! There is no phase and no status beside these: a sequence waits if it is in the waiting list and runs if it is
 //! in the running list; what it needs next is `tokens[computed..]`.
 
+use std::ops::Range;
 use std::time::Instant;
 
+use super::owners::OwnerSlot;
 use crate::batch::{LogitsWanted, PAGE_TOKENS, PageId};
-use crate::engine::{QueuePlace, Sink};
+use crate::engine::{Place, Sink};
 use crate::pages::Pages;
-use crate::request::{Chunk, FinishReason, Finished, Request, TokenId};
+use crate::pooling::Pool;
+use crate::request::{CacheReport, Chunk, FinishReason, Finished, Pooling, Request, TokenId, TokenLogprobs};
 
 /// A request and how far it has come.
 #[derive(Debug)]
@@ -21,14 +24,30 @@ pub(crate) struct Sequence {
     pub(crate) prompt_tokens: usize,
     /// How many of `tokens` have their keys and values in the pages.
     pub(crate) computed: usize,
+    /// The most that `computed` was before the sequence lost its pages. What is computed again is no progress.
+    pub(crate) reached: usize,
     /// The pages, first token first. None while the sequence waits, enough for all of `tokens` in every step.
     pub(crate) pages: Vec<PageId>,
-    /// The log-probabilities of `tokens[1..]` known so far, as far as they were asked for.
-    pub(crate) prompt_logprobs: Vec<f32>,
+    /// How many of the pages, from the first one on, are in the prefix tree.
+    pub(crate) committed_pages: usize,
+    /// What the prefix cache had.
+    pub(crate) cache: CacheReport,
+    /// The log-probabilities of the prompt's tokens but the first, as far as they were asked for and are known,
+    /// until the first chunk takes them along.
+    pub(crate) prompt_logprobs: Vec<TokenLogprobs>,
+    /// Of how many of the prompt's tokens the logits were looked at for these. After a preemption that is more than
+    /// are computed.
+    pub(crate) logprobs_noted: usize,
+    /// The prompt's vector as far as it was asked for and is known.
+    pub(crate) pool: Pool,
     /// Where the answer goes.
     pub(crate) sink: Sink,
-    /// Given back when the sequence is admitted for the first time, or never will be.
-    pub(crate) queue_place: Option<QueuePlace>,
+    /// Its place among the requests that have not ended, and in the queue until it is admitted for the first time.
+    pub(crate) place: Place,
+    /// How many sequences came before it.
+    pub(crate) arrival: u64,
+    /// Where the account of its owner is; none before the scheduler has it.
+    pub(crate) owner_slot: Option<OwnerSlot>,
     /// When what happened.
     pub(crate) clock: Clock,
     /// The last chunk, once the sequence has ended; it is sent when its pages are free.
@@ -45,17 +64,24 @@ pub(crate) struct Clock {
 
 impl Sequence {
     /// A checked request that has not begun.
-    pub(crate) fn new(mut request: Request, sink: Sink, queue_place: QueuePlace) -> Self {
+    pub(crate) fn new(mut request: Request, sink: Sink, place: Place) -> Self {
         let tokens = std::mem::take(&mut request.prompt);
         Sequence {
             request,
             prompt_tokens: tokens.len(),
             tokens,
             computed: 0,
+            reached: 0,
             pages: Vec::new(),
+            committed_pages: 0,
+            cache: CacheReport::default(),
             prompt_logprobs: Vec::new(),
+            logprobs_noted: 0,
+            pool: Pool::default(),
             sink,
-            queue_place: Some(queue_place),
+            place,
+            arrival: 0,
+            owner_slot: None,
             clock: Clock { submitted: Instant::now(), first_step: None, first_token: None },
             last_chunk: None,
         }
@@ -67,7 +93,7 @@ impl Sequence {
     }
 
     /// Whether one token is all that it waits for. (A prompt's log-probabilities share another budget, which goes
-    /// strictly by age.)
+    /// strictly by rank.)
     pub(crate) fn needs_single_token(&self) -> bool {
         self.remaining() == 1 && !self.wants_prompt_rows()
     }
@@ -82,6 +108,11 @@ impl Sequence {
         self.tokens.len().div_ceil(PAGE_TOKENS).saturating_sub(self.pages.len())
     }
 
+    /// Lower is more senior: nothing takes a sequence's pages for one that is less senior. It never changes.
+    pub(crate) fn seniority(&self) -> (i32, u64) {
+        (self.request.rank.priority, self.arrival)
+    }
+
     /// Makes room for all tokens and pages that it can come to have, so that no step has to.
     pub(crate) fn reserve(&mut self, context_tokens: usize) {
         let rest = self.request.max_tokens.min(context_tokens - self.prompt_tokens);
@@ -93,33 +124,69 @@ impl Sequence {
     /// Takes the missing pages, or none at all if there are not enough.
     pub(crate) fn take_pages(&mut self, pages: &mut Pages) -> bool {
         let missing = self.pages_missing();
-        if missing > pages.free() {
+        if missing > pages.available() {
             return false;
         }
-        self.pages.extend((0..missing).map(|_| pages.allocate().expect("as many are free")));
+        self.pages.extend((0..missing).map(|_| pages.allocate().expect("as many are available")));
         true
     }
 
-    /// Gives all pages back; everything must be computed again.
+    /// Gives all pages back; what the prefix cache does not keep must be computed again.
     pub(crate) fn release_pages(&mut self, pages: &mut Pages) {
-        self.pages.drain(..).for_each(|page| pages.release(page));
+        self.pages.drain(..).rev().for_each(|page| pages.release(page));
+        self.reached = self.reached.max(self.computed);
         self.computed = 0;
+        self.committed_pages = 0;
+    }
+
+    /// The positions of the next page's tokens, if a page with their keys and values could stand in for computing
+    /// them: they are a whole page, no row of theirs is wanted, and one more token is left to be computed, which
+    /// gives the token after it.
+    pub(crate) fn replaceable(&self) -> Option<Range<usize>> {
+        self.replaceable_at(self.computed)
+    }
+
+    /// As `replaceable`, if `start` tokens were computed.
+    pub(crate) fn replaceable_at(&self, start: usize) -> Option<Range<usize>> {
+        let next = start..start + PAGE_TOKENS;
+        let whole = start.is_multiple_of(PAGE_TOKENS) && next.end < self.tokens.len();
+        (whole && self.first_row_wanted().is_none_or(|row| next.end <= row)).then_some(next)
+    }
+
+    /// The page before position `start`, which begins a page.
+    pub(crate) fn page_before(&self, start: usize) -> Option<PageId> {
+        Some(self.pages[start.checked_sub(1)? / PAGE_TOKENS])
+    }
+
+    /// The first prompt token whose own logits or hidden state are wanted and not known yet. All from there on must
+    /// be computed, even if their keys and values are there already.
+    pub(crate) fn first_row_wanted(&self) -> Option<usize> {
+        let (known, rows) = match self.request.embedding {
+            Some(Pooling::Mean) => (self.pool.tokens(), self.prompt_tokens),
+            // The last prompt token's logits are those of the answer's first token.
+            None if self.request.prompt_logprobs.is_some() => (self.logprobs_noted, self.prompt_tokens - 1),
+            Some(Pooling::Last) | None => return None,
+        };
+        (known < rows).then_some(known)
     }
 
     /// Whether rows of logits are still wanted for prompt tokens that are not computed.
     pub(crate) fn wants_prompt_rows(&self) -> bool {
-        self.request.prompt_logprobs && self.prompt_logprobs.len() + 1 < self.prompt_tokens
+        self.request.prompt_logprobs.is_some() && self.first_row_wanted().is_some()
     }
 
-    /// Which logits the next `len` tokens must give.
+    /// Which logits or hidden states the next `len` tokens must give.
     pub(crate) fn logits_wanted(&self, len: usize) -> LogitsWanted {
         let end = self.computed + len;
-        if self.wants_prompt_rows() && end > self.prompt_logprobs.len() {
-            LogitsWanted::All
-        } else if end == self.tokens.len() && self.request.max_tokens > 0 {
-            LogitsWanted::Last
-        } else {
-            LogitsWanted::None
+        let all = self.first_row_wanted().is_some_and(|first| end > first);
+        let last = end == self.tokens.len();
+        match self.request.embedding {
+            Some(_) if all => LogitsWanted::HiddenAll,
+            Some(Pooling::Last) if last => LogitsWanted::HiddenLast,
+            Some(_) => LogitsWanted::None,
+            None if all => LogitsWanted::All,
+            None if last && self.request.max_tokens > 0 => LogitsWanted::Last,
+            None => LogitsWanted::None,
         }
     }
 
@@ -134,9 +201,11 @@ impl Sequence {
         let first_step = first_step.unwrap_or(now);
         let first_token_or_end = first_token.unwrap_or(now);
         Finished {
+            stop_token: self.tokens.last().copied().filter(|_| reason == FinishReason::Stop),
             reason,
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens(),
+            cache: self.cache,
             queued: first_step.saturating_duration_since(submitted),
             prompt: first_token_or_end.saturating_duration_since(first_step),
             generation: now.saturating_duration_since(first_token_or_end),

@@ -124,7 +124,7 @@ fn a_panic_in_the_model_spares_the_requests_outside_its_batch() {
     // Both want rows of logits, of which a step has four: the older one takes them all.
     let (handle, go) =
         start_stepwise(Limits { prompt_logits_bytes: 4 * VOCABULARY * 4, ..Limits::default() });
-    let with_rows = |prompt| Request { prompt_logprobs: true, ..request(prompt, 10) };
+    let with_rows = |prompt| Request { prompt_logprobs: Some(0), ..request(prompt, 10) };
     let bad = handle.submit(with_rows([prompt(1, 22), vec![PANICS], prompt(3, 20)].concat())).unwrap();
     let other_request = with_rows(prompt(2, 50));
     let other = handle.submit(other_request.clone()).unwrap();
@@ -141,7 +141,7 @@ fn logits_that_are_no_numbers_end_one_request() {
     let good_request = request(prompt(1, 50), 20);
     let good = handle.submit(good_request.clone()).unwrap();
     let bad = handle.submit(request(vec![1, 2, NOT_A_NUMBER], 5)).unwrap();
-    let bad_prompt = Request { prompt_logprobs: true, ..request(vec![1, NOT_A_NUMBER, 2], 5) };
+    let bad_prompt = Request { prompt_logprobs: Some(0), ..request(vec![1, NOT_A_NUMBER, 2], 5) };
     let bad_prompt = handle.submit(bad_prompt).unwrap();
     for bad in [bad, bad_prompt] {
         let FinishReason::Error(message) = reason(bad) else { panic!("it ends with an error") };

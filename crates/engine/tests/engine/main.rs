@@ -7,4 +7,6 @@ mod answers;
 mod ends;
 mod mock;
 mod oracle;
+mod order;
+mod prefix;
 mod refusals;

@@ -3,19 +3,22 @@
 //! It writes the tokens of each span through the span's pages and computes each row from what the pages hold then:
 //! a wrong page table, a page with two writers or a token that was not computed again changes the answer.
 
-use kun_engine::batch::{Batch, LogitsWanted, PAGE_TOKENS};
+use kun_engine::batch::{Batch, PAGE_TOKENS};
 use kun_engine::kv::KvCache;
 use kun_engine::limits::Limits;
-use kun_engine::model::{Model, Shape};
-use kun_engine::request::{Request, Sampling, TokenId};
+use kun_engine::model::{Model, Outputs, Shape};
+use kun_engine::request::{Request, TokenId};
 
 /// Tokens in the mock's vocabulary.
 pub(crate) const VOCABULARY: usize = 97;
 
+/// Numbers in a hidden state of the mock.
+pub(crate) const EMBEDDING: usize = 4;
+
 /// A prompt with this token makes the forward pass panic.
 pub(crate) const PANICS: TokenId = 95;
 
-/// A token after which all logits are NaN.
+/// A token after which all logits and the hidden state are NaN.
 pub(crate) const NOT_A_NUMBER: TokenId = 96;
 
 /// Called at the beginning of every pass.
@@ -41,7 +44,7 @@ impl Mock {
     }
 
     pub(crate) fn shape_of(context_length: usize) -> Shape {
-        Shape { vocabulary: VOCABULARY, context_length, kv_layers: Vec::new() }
+        Shape { vocabulary: VOCABULARY, embedding: EMBEDDING, context_length, kv_layers: Vec::new() }
     }
 }
 
@@ -50,10 +53,12 @@ impl Model for Mock {
         &self.shape
     }
 
-    fn forward(&mut self, batch: &Batch, _kv: &mut KvCache, logits: &mut Vec<f32>) {
+    fn forward(&mut self, batch: &Batch, _kv: &mut KvCache, outputs: &mut Outputs) {
         (self.hook)(batch);
-        logits.resize(batch.logit_rows() * VOCABULARY, 0.0);
-        let mut rows = logits.chunks_exact_mut(VOCABULARY);
+        outputs.logits.resize(batch.logit_rows() * VOCABULARY, 0.0);
+        outputs.hidden.resize(batch.hidden_rows() * EMBEDDING, 0.0);
+        let mut rows = outputs.logits.chunks_exact_mut(VOCABULARY);
+        let mut states = outputs.hidden.chunks_exact_mut(EMBEDDING);
         let mut tokens = batch.tokens.iter();
         for span in &batch.spans {
             let pages = batch.pages(span);
@@ -63,22 +68,24 @@ impl Model for Mock {
                 assert_ne!(token, PANICS, "the token that panics");
                 self.pages[pages[position / PAGE_TOKENS] as usize][position % PAGE_TOKENS] = token;
             }
-            let first_row = match span.logits {
-                LogitsWanted::None => continue,
-                LogitsWanted::Last => span.len - 1,
-                LogitsWanted::All => 0,
-            };
-            let history = (0..span.start + span.len)
-                .map(|p| self.pages[pages[p / PAGE_TOKENS] as usize][p % PAGE_TOKENS]);
+            let end = span.start + span.len;
+            let (first_row, first_state) = (end - span.logit_rows(), end - span.hidden_rows());
+            if first_row.min(first_state) == end {
+                continue;
+            }
+            let history = (0..end).map(|p| self.pages[pages[p / PAGE_TOKENS] as usize][p % PAGE_TOKENS]);
             let mut hash = Hash::default();
             for (position, token) in history.enumerate() {
                 hash.add(token);
-                if position >= span.start + first_row {
+                if position >= first_row {
                     hash.logits(token, rows.next().expect("a row for each wanted token"));
+                }
+                if position >= first_state {
+                    hash.hidden(token, states.next().expect("a state for each wanted token"));
                 }
             }
         }
-        assert!(tokens.next().is_none() && rows.next().is_none());
+        assert!(tokens.next().is_none() && rows.next().is_none() && states.next().is_none());
     }
 }
 
@@ -91,16 +98,18 @@ pub(crate) fn logits_after(history: &[TokenId]) -> Vec<f32> {
     row
 }
 
+/// The hidden state after `history`, by definition.
+pub(crate) fn hidden_after(history: &[TokenId]) -> [f32; EMBEDDING] {
+    let mut hash = Hash::default();
+    history.iter().for_each(|&token| hash.add(token));
+    let mut state = [0.0; EMBEDDING];
+    hash.hidden(*history.last().expect("a history"), &mut state);
+    state
+}
+
 /// A greedy request.
 pub(crate) fn request(prompt: Vec<TokenId>, max_tokens: usize) -> Request {
-    Request {
-        prompt,
-        sampling: Sampling::default(),
-        max_tokens,
-        stop_tokens: Vec::new(),
-        prompt_logprobs: false,
-        logprobs: None,
-    }
+    Request::new(prompt, max_tokens)
 }
 
 /// A prompt of `len` harmless tokens that differs from seed to seed.
@@ -143,5 +152,13 @@ impl Hash {
         // The tokens with a meaning of their own come from prompts alone.
         row[PANICS as usize] = f32::NEG_INFINITY;
         row[NOT_A_NUMBER as usize] = if last == NOT_A_NUMBER { f32::NAN } else { f32::NEG_INFINITY };
+    }
+
+    fn hidden(&self, last: TokenId, state: &mut [f32]) {
+        let mut random = Random(!self.0);
+        state.fill_with(|| random.below(10_000) as f32 / 1000.0 - 5.0);
+        if last == NOT_A_NUMBER {
+            state[1] = f32::NAN;
+        }
     }
 }

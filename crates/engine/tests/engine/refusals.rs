@@ -2,7 +2,7 @@
 
 use engine::engine::Handle;
 use engine::limits::{Limits, StartError};
-use engine::request::{Request, Sampling};
+use engine::request::{Pooling, Request, Sampling};
 
 use crate::mock::{Mock, VOCABULARY, prompt, request};
 
@@ -14,13 +14,22 @@ const LIMITS: Limits = Limits {
     kv_pages: 3,
     prompt_logits_bytes: 1 << 20,
     logprobs_max: 5,
+    prompt_logprobs_bytes: 2000,
+    logit_bias_max: 3,
     stop_tokens_max: 2,
+    prefix_cache: true,
+    stall_factor: Some(2.0),
 };
 
 fn sampled(change: impl FnOnce(&mut Sampling)) -> Request {
     let mut request = request(vec![1], 1);
     change(&mut request.sampling);
     request
+}
+
+/// A request with these biases for the tokens 0, 1, 2 and so on.
+fn biased(biases: &[f32]) -> Request {
+    sampled(|s| s.logit_bias = (0..).zip(biases.iter().copied()).collect())
 }
 
 #[test]
@@ -64,6 +73,27 @@ fn a_request_that_could_fail_is_refused() {
             "stop_tokens is 3, more than the limit of 2",
         ),
         (Request { logprobs: Some(6), ..request(vec![1], 1) }, "logprobs is 6, more than the limit of 5"),
+        (
+            Request { prompt_logprobs: Some(6), ..request(vec![1], 1) },
+            "prompt_logprobs is 6, more than the limit of 5",
+        ),
+        (
+            Request { prompt_logprobs: Some(5), ..request(prompt(1, 28), 1) },
+            "prompt_logprobs: 5 alternatives beside each of 28 tokens take 2016 bytes, more than the limit of 2000; \
+             ask for fewer alternatives or give a shorter prompt",
+        ),
+        (
+            Request { min_tokens: 3, ..request(vec![1], 2) },
+            "min_tokens is 3, more than max_tokens, which is 2",
+        ),
+        (
+            Request { embedding: Some(Pooling::Mean), ..request(vec![1], 2) },
+            "max_tokens is 2, but a request for an embedding gives the prompt's vector alone; it must be 0",
+        ),
+        (
+            Request { embedding: Some(Pooling::Last), prompt_logprobs: Some(1), ..request(vec![1], 0) },
+            "prompt_logprobs is 1, but a request for an embedding gives the prompt's vector alone; it must be absent",
+        ),
         (sampled(|s| s.temperature = -1.0), "temperature is -1; it must be a number from 0 up"),
         (sampled(|s| s.temperature = nan), "temperature is NaN; it must be a number from 0 up"),
         (sampled(|s| s.temperature = f32::INFINITY), "temperature is inf; it must be a number from 0 up"),
@@ -75,6 +105,34 @@ fn a_request_that_could_fail_is_refused() {
         (sampled(|s| s.min_p = nan), "min_p is NaN; it must be between 0 and 1"),
         (sampled(|s| s.repeat_penalty = 0.0), "repeat_penalty is 0; it must be between 0.01 and 100"),
         (sampled(|s| s.repeat_penalty = nan), "repeat_penalty is NaN; it must be between 0.01 and 100"),
+        (sampled(|s| s.typical_p = 0.0), "typical_p is 0; it must be above 0 and at most 1"),
+        (sampled(|s| s.typical_p = 1.5), "typical_p is 1.5; it must be above 0 and at most 1"),
+        (sampled(|s| s.typical_p = nan), "typical_p is NaN; it must be above 0 and at most 1"),
+        (sampled(|s| s.frequency_penalty = 2.1), "frequency_penalty is 2.1; it must be between -2 and 2"),
+        (sampled(|s| s.frequency_penalty = nan), "frequency_penalty is NaN; it must be between -2 and 2"),
+        (sampled(|s| s.presence_penalty = -2.1), "presence_penalty is -2.1; it must be between -2 and 2"),
+        (sampled(|s| s.presence_penalty = nan), "presence_penalty is NaN; it must be between -2 and 2"),
+        (biased(&[1.0; 4]), "logit_bias is 4, more than the limit of 3"),
+        (
+            sampled(|s| s.logit_bias = vec![(1, 0.0), (beyond, 0.0)]),
+            "logit_bias[1] is token 97, but the vocabulary ends at 96",
+        ),
+        (
+            biased(&[0.0, 100.5]),
+            "logit_bias[1] is 100.5; it must be between -100 and 100, or -inf to forbid the token",
+        ),
+        (
+            biased(&[nan]),
+            "logit_bias[0] is NaN; it must be between -100 and 100, or -inf to forbid the token",
+        ),
+        (
+            biased(&[f32::INFINITY]),
+            "logit_bias[0] is inf; it must be between -100 and 100, or -inf to forbid the token",
+        ),
+        (
+            sampled(|s| s.logit_bias = vec![(7, 1.0), (8, 0.0), (7, 1.0)]),
+            "logit_bias has token 7 twice; give each token one bias",
+        ),
     ];
     for (request, expect) in cases {
         let refused = handle.submit(request.clone()).map(drop).unwrap_err();
@@ -95,6 +153,11 @@ fn what_is_just_within_the_limits_is_taken() {
         sampled(|s| {
             *s = Sampling { temperature: f32::MAX, top_k: usize::MAX, top_p: 1e-30, min_p: 1.0, ..s.clone() };
         }),
+        Request { prompt_logprobs: Some(5), ..request(prompt(1, 27), 0) },
+        Request { min_tokens: 3, ..request(vec![1], 3) },
+        Request { embedding: Some(Pooling::Mean), ..request(prompt(1, 96), 0) },
+        biased(&[-100.0, 100.0, f32::NEG_INFINITY]),
+        sampled(|s| (s.frequency_penalty, s.presence_penalty, s.typical_p) = (-2.0, 2.0, 1e-30)),
         sampled(|s| {
             (s.temperature, s.repeat_penalty, s.repeat_window) = (f32::MIN_POSITIVE, 100.0, usize::MAX);
         }),
@@ -112,12 +175,16 @@ fn limits_without_sense_are_named() {
         change(&mut limits);
         let model = Mock::new(context_length, &LIMITS);
         let error = Handle::start(Box::new(model), limits).unwrap_err();
-        assert!(matches!(error, StartError::Limit { .. }));
+        assert!(matches!(error, StartError::Limit { .. } | StartError::StallFactor(_)));
         assert_eq!(error.to_string(), expect);
     };
     check(|l| l.kv_pages = 0, 9, "the limit kv_pages is 0; it must be between 1 and 4294967295");
     check(|l| l.batch_tokens = 0, 9, "the limit batch_tokens is 0; it must be between 1 and 1048576");
     check(|l| l.sequences_max = 0, 9, "the limit sequences_max is 0; it must be between 1 and 1048576");
     check(|l| l.queue_max = 0, 9, "the limit queue_max is 0; it must be between 1 and 1048576");
+    let expect = "the limit stall_factor is 0.5; it must be between 1 and 1000, or none";
+    check(|l| l.stall_factor = Some(0.5), 9, expect);
+    let expect = "the limit stall_factor is NaN; it must be between 1 and 1000, or none";
+    check(|l| l.stall_factor = Some(f32::NAN), 9, expect);
     check(|_| (), 0, "the limit context_tokens is 0; it must be between 1 and 4294967295");
 }

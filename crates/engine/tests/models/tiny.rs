@@ -11,7 +11,7 @@ use weights::gguf::{Gguf, GgufWriter};
 use engine::batch::{Batch, LogitsWanted, PAGE_TOKENS, PageId};
 use engine::kv::KvCache;
 use engine::load::LoadError;
-use engine::model::Model;
+use engine::model::{Model, Outputs};
 use engine::request::TokenId;
 
 /// A model's hyper-parameters and tensors, and what llama.cpp computes with them.
@@ -113,10 +113,16 @@ impl Tiny {
         cpu: &Arc<Cpu>,
         change: impl FnOnce(&mut GgufWriter),
     ) -> Result<Box<dyn Model>, LoadError> {
+        engine::load::load(&self.open_changed(change), cpu, &mut |_| ())
+    }
+
+    /// The file, with `change` made to it first.
+    pub(crate) fn open_changed(&self, change: impl FnOnce(&mut GgufWriter)) -> Gguf {
         let path = self.write(change);
-        let model = engine::load::load(&Gguf::open(&path).unwrap(), cpu, &mut |_| ());
+        let file = Gguf::open(&path).unwrap();
+        // It is mapped already.
         std::fs::remove_file(&path).unwrap();
-        model
+        file
     }
 }
 
@@ -176,12 +182,12 @@ fn hashes(name: &str) -> impl Iterator<Item = u64> {
 pub(crate) fn logits(model: &mut dyn Model, tokens: &[TokenId], chunk: usize) -> Vec<f32> {
     let pages: Vec<PageId> = (0..tokens.len().div_ceil(PAGE_TOKENS) as PageId).collect();
     let mut kv = KvCache::new(model.shape(), pages.len());
-    let (mut batch, mut out, mut all) = (Batch::default(), Vec::new(), Vec::new());
+    let (mut batch, mut out, mut all) = (Batch::default(), Outputs::default(), Vec::new());
     for (n, part) in tokens.chunks(chunk).enumerate() {
         batch.clear();
         batch.push(part, n * chunk, &pages, LogitsWanted::All);
         model.forward(&batch, &mut kv, &mut out);
-        all.extend_from_slice(&out);
+        all.extend_from_slice(&out.logits);
     }
     all
 }

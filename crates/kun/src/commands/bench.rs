@@ -5,7 +5,7 @@
 
 mod limits;
 
-use engine::request::{Finished, Request, Sampling, TokenId};
+use engine::request::{Finished, Request, TokenId};
 use serde::Serialize;
 
 use crate::cli::BenchArgs;
@@ -127,6 +127,7 @@ fn options(tests: &[&Test], threads: Option<usize>) -> session::Options {
         threads,
         sequences: works().map(Work::sequences).max().unwrap_or(1),
         kv_tokens: works().map(|work| work.sequences() * work.tokens_of_a_sequence()).max().unwrap_or(1),
+        for_measuring: true,
     }
 }
 
@@ -190,13 +191,8 @@ impl Work {
     }
 
     fn requests(self, session: &Session, prompt_tokens: usize, max_tokens: usize, seed: u64) -> Vec<Request> {
-        let request = |sequence| Request {
-            prompt: random_prompt(session, prompt_tokens, seed << 32 | sequence as u64),
-            sampling: Sampling::default(),
-            max_tokens,
-            stop_tokens: Vec::new(),
-            prompt_logprobs: false,
-            logprobs: None,
+        let request = |sequence| {
+            Request::new(random_prompt(session, prompt_tokens, seed << 32 | sequence as u64), max_tokens)
         };
         (0..self.sequences()).map(request).collect()
     }

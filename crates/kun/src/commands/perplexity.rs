@@ -7,7 +7,7 @@
 use std::fs;
 use std::time::Instant;
 
-use engine::request::{Request, Sampling, TokenId};
+use engine::request::{Request, TokenId};
 use serde::Serialize;
 use text::tokenizer::Specials;
 
@@ -29,7 +29,10 @@ struct Report {
 
 pub(crate) fn run(args: &PerplexityArgs, environment: &Environment) -> Outcome {
     let text = read(args)?;
-    let options = session::Options::one_sequence(Ctx::Exactly(args.ctx), args.threads);
+    let options = session::Options {
+        for_measuring: true,
+        ..session::Options::one_sequence(Ctx::Exactly(args.ctx), args.threads)
+    };
     let session = Session::open(&args.model, &options, environment)?;
     let tokens = session.tokenizer.encode_prompt(&text, Specials::Parse);
     let needed = 2 * args.ctx;
@@ -72,14 +75,7 @@ fn measure(session: &Session, tokens: &[TokenId], ctx: usize) -> Outcome<Report>
         if let Some(bos) = bos {
             prompt[0] = bos;
         }
-        let request = Request {
-            prompt,
-            sampling: Sampling::default(),
-            max_tokens: 0,
-            stop_tokens: Vec::new(),
-            prompt_logprobs: true,
-            logprobs: None,
-        };
+        let request = Request { prompt_logprobs: Some(0), ..Request::new(prompt, 0) };
         let logprobs = session.prompt_logprobs(request)?;
         score.add(scored(&logprobs, ctx));
         bar.inc(1);

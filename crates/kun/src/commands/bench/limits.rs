@@ -63,6 +63,7 @@ mod tests {
             },
             shape: Shape {
                 vocabulary: 10,
+                embedding: 4,
                 context_length: 8192,
                 kv_layers: vec![
                     KvLayer { heads: 2, head_dim: 64, window: None },

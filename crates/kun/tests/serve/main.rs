@@ -1,0 +1,37 @@
+//! `kun serve` through the real binary, over real connections.
+
+#[path = "../broken_models/cases.rs"]
+#[allow(dead_code, reason = "shared with the tests of broken models")]
+mod broken;
+#[path = "../cli/kun.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+mod kun;
+mod measure;
+mod metrics;
+#[path = "../cli/model.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+mod model;
+mod real;
+mod server;
+#[path = "../cli/vocabulary.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+mod vocabulary;
+
+mod anthropic;
+mod embeddings;
+mod faults;
+mod front_drain;
+mod front_heads;
+mod front_keys;
+mod front_leaving;
+mod front_log;
+mod front_origin;
+mod front_timeouts;
+mod front_tls;
+mod ollama;
+mod openai;
+mod openapi;
+mod responses;
+mod tokens;
+mod under_load;
+mod wire;

@@ -1,0 +1,277 @@
+//! The request of `/v1/messages`, field by field: honoured, or refused by name.
+
+use std::sync::Arc;
+
+use engine::request::TokenId;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::content::{self, Message};
+use crate::conversation;
+use crate::error::ApiError;
+use crate::job::{Caller, Job, Parameters, Seed, whole, within};
+use crate::model::ServedModel;
+use crate::openai::note_user;
+use crate::state::App;
+use crate::templated;
+
+/// A request to `/v1/messages`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicRequest)]
+pub(crate) struct MessagesRequest {
+    /// The first model that is served, if none is named.
+    #[serde(default)]
+    model: Option<String>,
+    messages: Vec<Message>,
+    /// At least 1.
+    max_tokens: i64,
+    /// A string or a list of blocks of text. A billing header at its beginning is left out: it changes with every
+    /// request, and nothing behind it would be found in the cache.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    system: Option<Value>,
+    /// 0 to 1; 0 takes the most probable token.
+    #[serde(default)]
+    temperature: Option<f32>,
+    #[serde(default)]
+    top_p: Option<f32>,
+    #[serde(default)]
+    top_k: Option<i64>,
+    #[serde(default)]
+    stop_sequences: Option<Vec<String>>,
+    #[serde(default)]
+    stream: Option<bool>,
+    #[serde(default)]
+    metadata: Option<Metadata>,
+    #[serde(default)]
+    service_tier: Option<String>,
+    #[serde(default)]
+    thinking: Option<Thinking>,
+    #[serde(default)]
+    output_config: Option<OutputConfig>,
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    tools: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    tool_choice: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    container: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    diagnostics: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    mcp_servers: Option<Value>,
+    #[serde(default)]
+    speed: Option<String>,
+    #[serde(default)]
+    inference_geo: Option<String>,
+
+    /// From here on additions to the original API. The same seed gives the same answer.
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    seed: Option<Seed>,
+    /// Lower comes first.
+    #[serde(default)]
+    priority: Option<i64>,
+    /// The request is of no use after so many milliseconds.
+    #[serde(default)]
+    deadline_ms: Option<i64>,
+}
+
+/// A request to `/v1/messages/count_tokens`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicCountRequest)]
+pub(crate) struct CountRequest {
+    #[serde(default)]
+    model: Option<String>,
+    messages: Vec<Message>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    system: Option<Value>,
+    #[serde(default)]
+    thinking: Option<Thinking>,
+    #[serde(default)]
+    output_config: Option<OutputConfig>,
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    tools: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    tool_choice: Option<Value>,
+}
+
+/// Who asks, for whoever runs the server.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicMetadata)]
+pub(crate) struct Metadata {
+    #[serde(default)]
+    user_id: Option<String>,
+}
+
+/// Whether the model may think before it answers.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicThinking)]
+pub(crate) struct Thinking {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// How the answer is to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = AnthropicOutputConfig)]
+pub(crate) struct OutputConfig {
+    /// Given to the template, which may know what to do with it.
+    #[serde(default)]
+    effort: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    format: Option<Value>,
+}
+
+/// A request, ready to run.
+pub(crate) struct Lowered {
+    pub(crate) job: Job,
+    pub(crate) stream: bool,
+}
+
+/// What the prompt is made of.
+struct Prompt {
+    system: Option<Value>,
+    messages: Vec<Message>,
+    thinking: Option<Thinking>,
+    output_config: Option<OutputConfig>,
+    tools: Option<Value>,
+    tool_choice: Option<Value>,
+}
+
+impl MessagesRequest {
+    pub(crate) async fn lower(self, app: &App, caller: Caller) -> Result<Lowered, ApiError> {
+        self.refuse()?;
+        note_user([&self.metadata.as_ref().and_then(|metadata| metadata.user_id.clone())]);
+        let temperature = within("temperature", self.temperature, 0.0, 1.0)?;
+        let parameters = Parameters {
+            temperature,
+            top_p: self.top_p,
+            top_k: whole("top_k", self.top_k, 0, i64::from(i32::MAX))?,
+            max_tokens: Some((self.max_tokens, "max_tokens")),
+            stop_field: "stop_sequences",
+            stop: self.stop_sequences.unwrap_or_default(),
+            seed: self.seed,
+            priority: self.priority,
+            deadline_ms: self.deadline_ms,
+            ..Parameters::default()
+        };
+        let prompt = Prompt {
+            system: self.system,
+            messages: self.messages,
+            thinking: self.thinking,
+            output_config: self.output_config,
+            tools: self.tools,
+            tool_choice: self.tool_choice,
+        };
+        let model = app.model(self.model.as_deref()).await?;
+        let tokens = prompt.tokens(&model).await?;
+        let job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
+        Ok(Lowered { job, stream: self.stream.unwrap_or(false) })
+    }
+
+    /// Fields that this server knows and can't honour.
+    fn refuse(&self) -> Result<(), ApiError> {
+        for (param, value) in [("container", &self.container), ("diagnostics", &self.diagnostics)] {
+            if value.as_ref().is_some_and(|value| !value.is_null()) {
+                return Err(ApiError::unsupported(param, format!("{param} is not supported: leave it out")));
+            }
+        }
+        if !is_empty(self.mcp_servers.as_ref()) {
+            let message = "mcp_servers is not supported: this server calls no other";
+            return Err(ApiError::unsupported("mcp_servers", message));
+        }
+        for (param, value, possible) in [
+            ("service_tier", &self.service_tier, &["auto", "standard_only"][..]),
+            ("speed", &self.speed, &["standard"]),
+            ("inference_geo", &self.inference_geo, &["global"]),
+        ] {
+            if value.as_deref().is_some_and(|value| !possible.contains(&value)) {
+                let message = format!("{param} must be {}, or left out", possible.join(" or "));
+                return Err(ApiError::unsupported(param, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl CountRequest {
+    /// The tokens that the prompt has.
+    pub(crate) async fn prompt(self, app: &App) -> Result<Vec<TokenId>, ApiError> {
+        let prompt = Prompt {
+            system: self.system,
+            messages: self.messages,
+            thinking: self.thinking,
+            output_config: self.output_config,
+            tools: self.tools,
+            tool_choice: self.tool_choice,
+        };
+        let model = app.model(self.model.as_deref()).await?;
+        prompt.tokens(&model).await
+    }
+}
+
+impl Prompt {
+    async fn tokens(self, model: &Arc<ServedModel>) -> Result<Vec<TokenId>, ApiError> {
+        self.refuse_tools()?;
+        let extra = self.template_variables()?;
+        let messages = content::lower(self.system, self.messages)?;
+        conversation::prompt(model, messages, extra).await
+    }
+
+    fn refuse_tools(&self) -> Result<(), ApiError> {
+        if !is_empty(self.tools.as_ref()) {
+            let message = "tools is not supported by this version of the server";
+            return Err(ApiError::unsupported("tools", message));
+        }
+        let choice = self.tool_choice.as_ref().filter(|choice| !choice.is_null());
+        let kind = choice.map(|choice| choice.get("type").and_then(Value::as_str));
+        if kind.is_some_and(|kind| !matches!(kind, Some("none" | "auto"))) {
+            let message = "tool_choice asks for a tool, but the request has none";
+            return Err(ApiError::field("tool_choice", message));
+        }
+        Ok(())
+    }
+
+    /// What the template is given beside the messages.
+    fn template_variables(&self) -> Result<Map<String, Value>, ApiError> {
+        let mut variables = Map::new();
+        match self.thinking.as_ref().map(|thinking| thinking.kind.as_str()) {
+            // As much as the model does by itself.
+            None | Some("adaptive") => {}
+            // The name by which templates know it.
+            Some("disabled") => drop(variables.insert("enable_thinking".to_owned(), false.into())),
+            Some(other) => {
+                let shown: String = other.chars().take(40).collect();
+                let message = format!(
+                    "thinking.type {shown:?} is not supported by this version of the server; it must be adaptive or \
+                     disabled"
+                );
+                return Err(ApiError::unsupported("thinking.type", message));
+            }
+        }
+        let Some(config) = &self.output_config else {
+            return Ok(variables);
+        };
+        if config.format.as_ref().is_some_and(|format| !format.is_null()) {
+            let message = "output_config.format is not supported by this version of the server";
+            return Err(ApiError::unsupported("output_config.format", message));
+        }
+        let effort = config.effort.as_deref().map(|effort| ("output_config.effort", effort));
+        templated::variables(Some(variables), effort)
+    }
+}
+
+/// Nothing, or a list with nothing in it.
+fn is_empty(value: Option<&Value>) -> bool {
+    value.is_none_or(|value| value.is_null() || value.as_array().is_some_and(Vec::is_empty))
+}

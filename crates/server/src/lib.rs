@@ -1,0 +1,52 @@
+//! The HTTP service: many clients, one engine a model, and the wire shapes that existing clients expect.
+//!
+//! ```text
+//! connection ─► front (log, error shape, host, key) ─► route ─► lower ─► Job ─► Running ─► render ─► body
+//! ```
+//!
+//! Each API is a thin lowering of its requests onto one [`job::Job`] and a rendering of one stream of
+//! [`running::Event`]s. Every 4xx is decided on the way down; nothing that was taken is lost on the way up. What a model
+//! computes, and how, is not known here: token ids go to the engine's handle and token ids come back.
+
+#![forbid(unsafe_code)]
+
+mod admission;
+mod answers;
+mod anthropic;
+mod body;
+mod body_memory;
+mod cache_doctor;
+pub mod config;
+mod connection;
+mod conversation;
+mod date;
+mod deadline;
+mod embedding;
+mod error;
+mod exchange;
+mod front;
+mod health;
+mod job;
+pub mod keys;
+mod lowering;
+mod metrics;
+pub mod model;
+mod ollama;
+mod openai;
+mod openapi;
+mod page;
+pub mod registry;
+mod router;
+mod running;
+mod state;
+mod stream;
+mod templated;
+mod tls;
+mod tokens;
+
+pub use config::Config;
+pub use connection::{Control, Server, StartError};
+pub use keys::Key;
+pub use model::{Defaults, Details, ServedModel};
+pub use registry::{Entry, Loader, Registry};
+pub use tls::{Tls, TlsError};

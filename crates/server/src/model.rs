@@ -1,0 +1,180 @@
+//! A model that is served: the engine's handle, and what turns text into its tokens and back.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use engine::engine::{Generation, Handle};
+use engine::limits::Refused;
+use engine::request::{Pooling, Request, TokenId};
+use serde_json::{Map, Value};
+use text::template::{ChatTemplate, TemplateError, TemplateLimits};
+use text::tokenizer::{Specials, Tokenizer};
+
+use crate::error::{self, ApiError};
+
+/// A loaded model, as whoever starts the server gives it.
+pub struct ServedModel {
+    /// The name that clients ask for.
+    pub name: String,
+    /// The engine.
+    pub handle: Handle,
+    /// Text to tokens and back.
+    pub tokenizer: Tokenizer,
+    /// The chat template: none if the file has none, or why it can't be used.
+    pub template: Result<Option<ChatTemplate>, String>,
+    /// `bos_token` and `eos_token` as templates know them.
+    pub marker_tokens: Vec<(&'static str, String)>,
+    /// What suits the model where a request says nothing.
+    pub defaults: Defaults,
+    /// How a text becomes one vector, or why it can't.
+    pub pooling: Result<Pooling, String>,
+    /// What the model is, for those who ask.
+    pub details: Details,
+}
+
+/// What suits a model where a request says nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Defaults {
+    /// The first message of a chat that has no system message of its own.
+    pub system: Option<String>,
+    /// Sampling temperature.
+    pub temperature: f32,
+    /// See `engine::request::Sampling`.
+    pub top_k: usize,
+    /// See `engine::request::Sampling`.
+    pub top_p: f32,
+    /// See `engine::request::Sampling`.
+    pub min_p: f32,
+}
+
+/// What a model is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    /// `general.architecture`.
+    pub architecture: String,
+    /// How many weights it has.
+    pub parameters: u64,
+    /// The name of the file's quantisation, such as `Q4_K_M`.
+    pub quantisation: String,
+    /// Bytes of the file.
+    pub file_bytes: u64,
+    /// SHA-256 of the file, if it is known.
+    pub sha256: Option<String>,
+    /// The chat template's source.
+    pub template_source: Option<String>,
+    /// When the file was written, in seconds since 1970.
+    pub modified_unix_seconds: u64,
+    /// The file's metadata; null in the place of lists.
+    pub metadata: Map<String, Value>,
+}
+
+impl fmt::Debug for ServedModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServedModel").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl ServedModel {
+    /// Tokens of context.
+    pub(crate) fn context_tokens(&self) -> usize {
+        self.handle.limits().context_tokens
+    }
+
+    /// Tells whether two answers came from the same model and build.
+    pub(crate) fn fingerprint(&self) -> String {
+        let hash = self.details.sha256.as_deref().map_or("local", |hash| &hash[..hash.len().min(8)]);
+        format!("kun-{}-{hash}", env!("CARGO_PKG_VERSION"))
+    }
+
+    /// Messages, and whatever else a template can ask for, as the text of a prompt. `extra` never replaces what the
+    /// server sets.
+    pub(crate) fn render(
+        &self,
+        messages: &[Value],
+        extra: &Map<String, Value>,
+        answer: bool,
+    ) -> Result<String, ApiError> {
+        let template = match &self.template {
+            Ok(Some(template)) => template,
+            Ok(None) => {
+                return Err(ApiError::field(
+                    "messages",
+                    "this model has no chat template: use /v1/completions",
+                )
+                .with_code("no_chat_template"));
+            }
+            Err(why) => {
+                let message = format!("this model's chat template can't be used: {why}; use /v1/completions");
+                return Err(ApiError::field("messages", message).with_code("invalid_chat_template"));
+            }
+        };
+        let mut input = extra.clone();
+        for (name, text) in &self.marker_tokens {
+            input.insert((*name).to_owned(), text.as_str().into());
+        }
+        input.insert("messages".to_owned(), messages.into());
+        input.insert("add_generation_prompt".to_owned(), answer.into());
+        let now =
+            SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_secs()).ok());
+        let limits = TemplateLimits { now_unix_seconds: now, ..TemplateLimits::default() };
+        template.render(&Value::Object(input), &limits).map_err(|error| {
+            let message = match &error {
+                // The template's own words: roles must alternate, and the like.
+                TemplateError::Raised { message, .. } => message.clone(),
+                other => other.to_string(),
+            };
+            ApiError::field("messages", message).with_code("template_error")
+        })
+    }
+
+    /// The tokens of a prompt. Special tokens in it are read as such.
+    pub(crate) fn tokenize(&self, text: &str) -> Vec<TokenId> {
+        self.tokenizer.encode_prompt(text, Specials::Parse)
+    }
+
+    /// The same without the beginning-of-text token that the vocabulary asks for.
+    pub(crate) fn tokenize_bare(&self, text: &str) -> Vec<TokenId> {
+        self.tokenizer.encode(text, Specials::Parse)
+    }
+
+    /// The prompt of a model that writes what stands between two texts.
+    pub(crate) fn fill_in_the_middle(&self, prefix: &str, suffix: &str) -> Result<Vec<TokenId>, ApiError> {
+        let Some(fim) = self.tokenizer.fim() else {
+            let message = format!("suffix: {} has no tokens to fill in the middle; leave it out", self.name);
+            return Err(ApiError::unsupported("suffix", message));
+        };
+        let mut tokens: Vec<TokenId> = self.tokenizer.bos_to_add().into_iter().collect();
+        // Both are text of files, in which nothing is structure.
+        let mut add = |marker, text: &str| {
+            tokens.push(marker);
+            tokens.extend(self.tokenizer.encode(text, Specials::AsText));
+        };
+        add(fim.prefix, prefix);
+        add(fim.suffix, suffix);
+        add(fim.middle, "");
+        Ok(tokens)
+    }
+
+    /// Hands requests to the engine, all or none. `prompt` names the field that the prompts came from.
+    pub(crate) fn submit(&self, requests: Vec<Request>, prompt: &str) -> Result<Vec<Generation>, ApiError> {
+        let refused = |why: Refused| error::refused(why, prompt, self.retry_after());
+        self.handle.submit_all(requests).map_err(refused)
+    }
+
+    /// Refuses a request that will find the queue full, when `before` others are on their way into it.
+    pub(crate) fn check_queue(&self, before: usize) -> Result<(), ApiError> {
+        let queue_max = self.handle.limits().queue_max;
+        let stats = self.handle.stats();
+        // Those that can start at once are in the queue for the length of a step only.
+        let starting = self.handle.limits().sequences_max.saturating_sub(stats.running);
+        if stats.queued < queue_max && stats.queued + before < queue_max + starting {
+            return Ok(());
+        }
+        Err(error::refused(Refused::QueueFull { queue_max }, "prompt", self.retry_after()))
+    }
+
+    /// When the queue is likely to have a place again.
+    fn retry_after(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}

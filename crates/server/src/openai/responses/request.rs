@@ -1,0 +1,341 @@
+//! The request of a response, field by field: honoured, or refused by name.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::super::{Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, note_user};
+use super::input::{self, Input};
+use super::object::{Echo, ReasoningEcho, TextEcho, TextFormat};
+use crate::cache_doctor::Origin;
+use crate::error::ApiError;
+use crate::job::{Caller, Job, Parameters, Seed, whole};
+use crate::state::App;
+use crate::templated::{self, templated};
+
+/// Alternatives beside a token.
+const TOP_LOGPROBS_MAX: i64 = 20;
+/// What can be asked for beside the text. All but the first is of tools, which leave nothing here.
+const INCLUDABLE: [&str; 8] = [
+    LOGPROBS,
+    "reasoning.encrypted_content",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+];
+const LOGPROBS: &str = "message.output_text.logprobs";
+
+/// A request to `/v1/responses`.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct ResponsesRequest {
+    input: Input,
+    /// The first model that is served, if none is named.
+    #[serde(default)]
+    model: Option<String>,
+    /// What the system says, before what it says in the input.
+    #[serde(default)]
+    instructions: Option<String>,
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 2147483647)]
+    max_output_tokens: Option<i64>,
+    /// 0 to 2; 0 takes the most probable token.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 2)]
+    temperature: Option<f32>,
+    #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 1)]
+    top_p: Option<f32>,
+    /// Alternatives beside each token.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 20)]
+    top_logprobs: Option<i64>,
+    /// `message.output_text.logprobs` for log-probabilities.
+    #[serde(default)]
+    include: Option<Vec<String>>,
+    #[serde(default)]
+    stream: Option<bool>,
+    #[serde(default)]
+    stream_options: Option<StreamOptions>,
+    /// Given back in the response.
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    reasoning: Option<Reasoning>,
+    #[serde(default)]
+    text: Option<Text>,
+    /// Functions are refused for now; tools of other servers are skipped.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Object>>)]
+    tools: Option<Vec<Value>>,
+    #[serde(default)]
+    #[schema(value_type = Option<NameOrObject>)]
+    tool_choice: Option<Value>,
+    #[serde(default)]
+    parallel_tool_calls: Option<bool>,
+    #[serde(default)]
+    max_tool_calls: Option<i64>,
+    #[serde(default)]
+    truncation: Option<String>,
+    #[serde(default)]
+    store: Option<bool>,
+    #[serde(default)]
+    background: Option<bool>,
+    #[serde(default)]
+    previous_response_id: Option<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<NameOrObject>)]
+    conversation: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    prompt: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    context_management: Option<Value>,
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    moderation: Option<Value>,
+    #[serde(default)]
+    service_tier: Option<String>,
+    #[serde(default)]
+    prompt_cache_key: Option<String>,
+    #[serde(default)]
+    safety_identifier: Option<String>,
+    #[serde(default)]
+    user: Option<String>,
+
+    /// From here on additions to the original API. Choose among the K most probable tokens; 0 or -1 for all.
+    #[serde(default)]
+    #[schema(minimum = -1, maximum = 2147483647)]
+    top_k: Option<i64>,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    min_p: Option<f32>,
+    #[serde(default, alias = "repetition_penalty")]
+    #[schema(minimum = 0.1, maximum = 10)]
+    repeat_penalty: Option<f32>,
+    #[serde(default)]
+    #[schema(minimum = -2, maximum = 2)]
+    frequency_penalty: Option<f32>,
+    #[serde(default)]
+    #[schema(minimum = -2, maximum = 2)]
+    presence_penalty: Option<f32>,
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    seed: Option<Seed>,
+    #[serde(default)]
+    #[schema(value_type = Option<OneOrManyTexts>)]
+    stop: Option<Texts>,
+    /// Lower comes first.
+    #[serde(default)]
+    #[schema(minimum = -1000, maximum = 1000)]
+    priority: Option<i64>,
+    /// The request is of no use after so many milliseconds.
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    deadline_ms: Option<i64>,
+    /// More variables for the template.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    chat_template_kwargs: Option<Map<String, Value>>,
+    #[serde(default)]
+    debug: Option<Debug>,
+}
+
+/// How hard the model is asked to think.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+struct Reasoning {
+    /// Given to the template, which may know what to do with it.
+    #[serde(default)]
+    effort: Option<String>,
+    /// Of thoughts; where there are none, there is no summary.
+    #[serde(default)]
+    summary: Option<String>,
+}
+
+/// The form of the text.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+struct Text {
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    format: Option<Value>,
+    #[serde(default)]
+    verbosity: Option<String>,
+}
+
+/// A response, ready to run.
+pub(crate) struct Lowered {
+    pub(crate) job: Job,
+    pub(crate) stream: bool,
+    pub(crate) echo: Echo,
+    pub(crate) origin: Origin,
+}
+
+impl ResponsesRequest {
+    pub(crate) async fn lower(self, app: &App, caller: Caller) -> Result<Lowered, ApiError> {
+        self.refuse_state()?;
+        self.refuse_features()?;
+        note_user([&self.user, &self.safety_identifier, &self.prompt_cache_key]);
+        check_metadata(self.metadata.as_ref())?;
+        let (model, _place) = app.admit(self.model.as_deref()).await?;
+        let stream = self.stream.unwrap_or(false);
+        super::super::include_usage(stream, self.stream_options.as_ref())?;
+        let logprobs = self.logprobs()?;
+        let effort = self.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref());
+        let effort = effort.map(|effort| ("reasoning.effort", effort));
+        let variables = templated::variables(self.chat_template_kwargs.clone(), effort)?;
+        let parameters = self.parameters();
+        let echo = self.echo(logprobs);
+        let said = input::lower(self.input, self.instructions.as_deref(), &model)?;
+        let prompt = templated(&model, said, variables, true, "input").await?;
+        let origin = prompt.origin();
+        let mut job = parameters.lower(model, vec![prompt.tokens], "input", &app.config, caller)?;
+        job.logprobs = logprobs;
+        let echo = Echo { temperature: job.sampling.temperature, top_p: job.sampling.top_p, ..echo };
+        Ok(Lowered { job, stream, echo, origin })
+    }
+
+    /// Nothing is kept between requests.
+    fn refuse_state(&self) -> Result<(), ApiError> {
+        let is_set = |value: &Option<Value>| value.as_ref().is_some_and(|value| !value.is_null());
+        for (param, is_set, instead) in [
+            ("store", self.store == Some(true), "leave it out or set it to false"),
+            ("background", self.background == Some(true), "leave it out or set it to false"),
+            ("previous_response_id", self.previous_response_id.is_some(), "send the history in input"),
+            ("conversation", is_set(&self.conversation), "send the history in input"),
+            ("prompt", is_set(&self.prompt), "send its text in instructions or input"),
+        ] {
+            if is_set {
+                let message = format!("{param}: this server keeps nothing between requests: {instead}");
+                return Err(ApiError::unsupported(param, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_features(&self) -> Result<(), ApiError> {
+        let is_set = |value: &Option<Value>| value.as_ref().is_some_and(|value| !value.is_null());
+        self.refuse_tools()?;
+        for (param, value) in
+            [("context_management", &self.context_management), ("moderation", &self.moderation)]
+        {
+            if is_set(value) {
+                return Err(ApiError::unsupported(param, format!("{param} is not supported: leave it out")));
+            }
+        }
+        if self.truncation.as_deref().is_some_and(|truncation| truncation != "disabled") {
+            let message = "truncation must be disabled: shorten the input where it is too long";
+            return Err(ApiError::unsupported("truncation", message));
+        }
+        if self.service_tier.as_deref().is_some_and(|tier| tier != "auto" && tier != "default") {
+            return Err(ApiError::unsupported("service_tier", "service_tier must be auto or default"));
+        }
+        let Some(text) = &self.text else { return Ok(()) };
+        if let Some(format) = text.format.as_ref().filter(|format| !format.is_null())
+            && format.get("type").and_then(Value::as_str) != Some("text")
+        {
+            let message =
+                "text.format other than {\"type\": \"text\"} is not supported by this version of the server";
+            return Err(ApiError::unsupported("text.format", message));
+        }
+        if text.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium") {
+            let message = "text.verbosity is not supported: say it in the instructions";
+            return Err(ApiError::unsupported("text.verbosity", message));
+        }
+        Ok(())
+    }
+
+    /// Functions would have to be called; the tools of other servers can't be, and a client that offers them can do
+    /// without.
+    fn refuse_tools(&self) -> Result<(), ApiError> {
+        let is_function = |tool: &Value| tool.get("type").and_then(Value::as_str) == Some("function");
+        let tools = self.tools.as_deref().unwrap_or_default();
+        if let Some(index) = tools.iter().position(|tool| !tool.is_object()) {
+            let param = format!("tools[{index}]");
+            return Err(ApiError::field(param.clone(), format!("{param} must be an object")));
+        }
+        if tools.iter().any(is_function) {
+            let message = "tools: functions are not supported by this version of the server";
+            return Err(ApiError::unsupported("tools", message));
+        }
+        match &self.tool_choice {
+            None | Some(Value::Null) => Ok(()),
+            Some(choice) if choice == "auto" || choice == "none" => Ok(()),
+            Some(_) => {
+                let message =
+                    "tool_choice asks for a tool, but the request has none that this server can call";
+                Err(ApiError::field("tool_choice", message))
+            }
+        }
+    }
+
+    fn logprobs(&self) -> Result<Option<usize>, ApiError> {
+        let include = self.include.as_deref().unwrap_or_default();
+        if let Some(index) = include.iter().position(|name| !INCLUDABLE.contains(&name.as_str())) {
+            let param = format!("include[{index}]");
+            let message = format!("{param} must be one of {}", INCLUDABLE.join(", "));
+            return Err(ApiError::field(param, message));
+        }
+        let top = whole("top_logprobs", self.top_logprobs, 0, TOP_LOGPROBS_MAX)?.unwrap_or(0) as usize;
+        let included = include.iter().any(|name| name == LOGPROBS);
+        Ok((included || top > 0).then_some(top))
+    }
+
+    fn parameters(&self) -> Parameters {
+        Parameters {
+            temperature: self.temperature,
+            top_p: self.top_p,
+            top_k: self.top_k,
+            min_p: self.min_p,
+            repeat_penalty: self.repeat_penalty,
+            frequency_penalty: self.frequency_penalty,
+            presence_penalty: self.presence_penalty,
+            seed: self.seed,
+            max_tokens: self.max_output_tokens.map(|value| (value, "max_output_tokens")),
+            stop_field: "stop",
+            stop: self.stop.clone().unwrap_or_default().0,
+            priority: self.priority,
+            deadline_ms: self.deadline_ms,
+            debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
+            ..Parameters::default()
+        }
+    }
+
+    /// What is said again in the response. The temperature and its like are the job's.
+    fn echo(&self, logprobs: Option<usize>) -> Echo {
+        let reasoning = self.reasoning.as_ref();
+        Echo {
+            instructions: self.instructions.clone(),
+            metadata: self.metadata.clone().unwrap_or_default(),
+            temperature: 0.0,
+            top_p: 1.0,
+            top_logprobs: logprobs.unwrap_or(0),
+            max_output_tokens: self.max_output_tokens,
+            max_tool_calls: self.max_tool_calls,
+            parallel_tool_calls: self.parallel_tool_calls.unwrap_or(true),
+            tool_choice: if self.tool_choice.as_ref().is_some_and(|choice| choice == "none") {
+                "none"
+            } else {
+                "auto"
+            },
+            tools: [],
+            reasoning: ReasoningEcho {
+                effort: reasoning.and_then(|reasoning| reasoning.effort.clone()),
+                summary: reasoning.and_then(|reasoning| reasoning.summary.clone()),
+            },
+            text: TextEcho { format: TextFormat { r#type: "text" }, verbosity: "medium" },
+            truncation: "disabled",
+            background: false,
+            store: false,
+            previous_response_id: None,
+            service_tier: "default",
+            prompt_cache_key: self.prompt_cache_key.clone(),
+            safety_identifier: self.safety_identifier.clone(),
+            user: self.user.clone(),
+        }
+    }
+}

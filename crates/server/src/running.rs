@@ -1,0 +1,304 @@
+//! A job under way: the engine's tokens become text, choice by choice.
+//!
+//! [`Running`] is polled by whoever answers the client; dropping it cancels what is left in the engine. Text is given
+//! out as soon as it is certain: the beginning of a character and what may become a stop string are held back, and the
+//! tokens beside it wait with their text, so that neither says what the other doesn't.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use engine::engine::Generation;
+use engine::request::{CacheReport, Chunk, FinishReason, Finished, TokenId, TokenLogprobs};
+use text::decoder::StreamDecoder;
+use text::stop::StopStrings;
+
+use crate::error::ApiError;
+use crate::job::Job;
+use crate::metrics::meter::{Meter, Pace};
+use crate::model::ServedModel;
+
+/// What happens to a job. Choices are numbered prompt by prompt.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// An answer goes on.
+    Piece { choice: usize, piece: Piece },
+    /// An answer has ended. Each does exactly once, unless the job fails.
+    End { choice: usize, ending: Ending },
+    /// The engine could not go on with an answer; nothing follows.
+    Failed(ApiError),
+}
+
+/// More of an answer.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Piece {
+    pub(crate) text: String,
+    /// The tokens whose text has come out, with what was asked for beside them.
+    pub(crate) tokens: Vec<Token>,
+    /// For each prompt token but the first, if asked for; in the first piece only.
+    pub(crate) prompt_logprobs: Vec<TokenLogprobs>,
+}
+
+/// A token of an answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    pub(crate) id: TokenId,
+    pub(crate) logprobs: Option<TokenLogprobs>,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Ending {
+    pub(crate) reason: Finish,
+    /// The stop string or stop token that was found, if it was one that the request named.
+    pub(crate) stopped_by: Option<StoppedBy>,
+    pub(crate) usage: Usage,
+    pub(crate) timings: Timings,
+    pub(crate) cache: CacheReport,
+}
+
+/// Why an answer ended, as clients are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Finish {
+    Stop,
+    Length,
+}
+
+/// What a request named and the answer came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoppedBy {
+    Text(String),
+    Token(TokenId),
+}
+
+/// Tokens of one answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) prompt_tokens: usize,
+    pub(crate) cached_tokens: usize,
+    pub(crate) completion_tokens: usize,
+}
+
+/// Where the time went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Timings {
+    pub(crate) queue: Duration,
+    pub(crate) prompt: Duration,
+    pub(crate) generation: Duration,
+}
+
+/// A job whose requests the engine has.
+pub(crate) struct Running {
+    pub(crate) model: Arc<ServedModel>,
+    choices: Vec<Choice>,
+    /// Which choice is asked first, so that none is always last.
+    next: usize,
+    ready: VecDeque<Event>,
+    meter: Meter,
+}
+
+/// One answer.
+struct Choice {
+    /// None once it has ended.
+    generation: Option<Generation>,
+    decoder: StreamDecoder,
+    stops: StopStrings,
+    show_specials: bool,
+    /// Stop tokens that the request named.
+    named_stops: Arc<[TokenId]>,
+    completion_tokens: usize,
+    /// Bytes of text that came from tokens, and bytes that were given out.
+    decoded: usize,
+    shown: usize,
+    /// Tokens whose text waits, each with the place where it begins.
+    waiting: VecDeque<(usize, Token)>,
+    /// The stop string that was found: the engine has been told to stop, and its last word is waited for.
+    stop: Option<String>,
+    pace: Pace,
+}
+
+impl Running {
+    /// Hands a job to the engine.
+    pub(crate) fn start(job: &Job) -> Result<Running, ApiError> {
+        let generations = job.model.submit(job.requests()?, job.prompt_field)?;
+        let prompt_tokens = job.prompts.iter().map(Vec::len).sum();
+        let meter = Meter::new(job.exchange.as_ref(), &job.model.name, generations.len(), prompt_tokens);
+        let named_stops: Arc<[TokenId]> = job.stop_tokens[job.model_stops..].into();
+        let choices = generations.into_iter().enumerate().map(|(index, generation)| Choice {
+            generation: Some(generation),
+            named_stops: Arc::clone(&named_stops),
+            decoder: StreamDecoder::new(),
+            stops: StopStrings::new(&job.stop_strings)
+                .expect("they were checked when the request was lowered"),
+            show_specials: job.show_specials,
+            completion_tokens: 0,
+            decoded: 0,
+            shown: 0,
+            waiting: VecDeque::new(),
+            stop: None,
+            pace: Pace::new(job.prompts[index / job.choices].len(), index % job.choices == 0),
+        });
+        Ok(Running {
+            choices: choices.collect(),
+            model: Arc::clone(&job.model),
+            next: 0,
+            ready: VecDeque::new(),
+            meter,
+        })
+    }
+
+    /// How many answers there are.
+    pub(crate) fn choices(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// What happens next; none when every answer has ended.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The same for a task that waits for other things too.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                if matches!(event, Event::Failed(_)) {
+                    // The others' memory is free before the client reads of it.
+                    self.choices.clear();
+                    self.ready.clear();
+                }
+                return Poll::Ready(Some(event));
+            }
+            if self.choices.iter().all(|choice| choice.generation.is_none()) {
+                return Poll::Ready(None);
+            }
+            if !self.take_chunk(context) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes the next chunk of any choice; false if none has one.
+    fn take_chunk(&mut self, context: &mut Context<'_>) -> bool {
+        let count = self.choices.len();
+        for offset in 0..count {
+            let index = (self.next + offset) % count;
+            let choice = &mut self.choices[index];
+            let Some(generation) = &mut choice.generation else { continue };
+            let Poll::Ready(chunk) = generation.poll_next(context) else { continue };
+            self.next = (index + 1) % count;
+            let chunk = chunk.expect("a choice is polled up to its last chunk");
+            self.meter.chunk(&mut choice.pace, &chunk, choice.stop.is_some());
+            choice.take(index, chunk, &self.model, &mut self.ready);
+            return true;
+        }
+        false
+    }
+}
+
+impl Choice {
+    fn take(&mut self, choice: usize, mut chunk: Chunk, model: &ServedModel, ready: &mut VecDeque<Event>) {
+        let mut piece =
+            Piece { prompt_logprobs: std::mem::take(&mut chunk.prompt_logprobs), ..Piece::default() };
+        let mut logprobs = std::mem::take(&mut chunk.logprobs).into_iter();
+        for &id in &chunk.tokens {
+            if self.stop.is_none() {
+                self.completion_tokens += 1;
+                self.take_token(Token { id, logprobs: logprobs.next() }, model, &mut piece);
+            }
+        }
+        let ended = chunk.finished.as_ref().map(|finished| &finished.reason);
+        if matches!(ended, Some(FinishReason::Stop | FinishReason::Length)) && self.stop.is_none() {
+            let rest = std::mem::take(&mut self.decoder).finish();
+            self.show(&rest, &mut piece);
+            if self.stop.is_none() {
+                self.flush(&mut piece);
+            }
+        }
+        if !piece.text.is_empty() || !piece.tokens.is_empty() || !piece.prompt_logprobs.is_empty() {
+            ready.push_back(Event::Piece { choice, piece });
+        }
+        if let Some(finished) = chunk.finished {
+            self.generation = None;
+            ready.push_back(self.ended(choice, finished));
+        } else if self.stop.is_some()
+            && let Some(generation) = &self.generation
+        {
+            generation.cancel();
+        }
+    }
+
+    fn take_token(&mut self, token: Token, model: &ServedModel, piece: &mut Piece) {
+        let hidden = !self.show_specials && model.tokenizer.is_special(token.id);
+        let bytes = if hidden { &[][..] } else { model.tokenizer.piece(token.id).unwrap_or_default() };
+        self.waiting.push_back((self.decoded, token));
+        let text = self.decoder.push(bytes);
+        self.show(&text, piece);
+    }
+
+    /// Adds text, and the tokens that it lets out, to a piece, up to a stop string.
+    fn show(&mut self, text: &str, piece: &mut Piece) {
+        self.decoded += text.len();
+        let (text, stop) = self.stops.push(text);
+        self.stop = stop.map(str::to_owned);
+        self.shown += text.len();
+        piece.text.push_str(&text);
+        while let Some((begin, _)) = self.waiting.front() {
+            // A token without text of its own belongs to what came before it.
+            let nothing_waits = self.shown == self.decoded && self.stop.is_none();
+            if *begin >= self.shown && !nothing_waits {
+                break;
+            }
+            piece.tokens.extend(self.waiting.pop_front().map(|(_, token)| token));
+        }
+    }
+
+    /// The end of an answer without a stop string: nothing is held back any more.
+    fn flush(&mut self, piece: &mut Piece) {
+        let stops = std::mem::replace(&mut self.stops, StopStrings::new(&[]).expect("none are few"));
+        piece.text.push_str(&stops.finish());
+        piece.tokens.extend(self.waiting.drain(..).map(|(_, token)| token));
+    }
+
+    /// The engine's last word on the answer.
+    fn ended(&mut self, choice: usize, finished: Finished) -> Event {
+        let stop = self.stop.take();
+        let reason = match finished.reason {
+            _ if stop.is_some() => Finish::Stop,
+            FinishReason::Stop => Finish::Stop,
+            FinishReason::Length => Finish::Length,
+            FinishReason::Cancelled => return Event::Failed(shutting_down()),
+            FinishReason::TimedOut => return Event::Failed(timed_out()),
+            FinishReason::Error(why) => return Event::Failed(ApiError::internal(why)),
+        };
+        // After a stop string the engine may have been a token ahead.
+        let completion_tokens =
+            if stop.is_some() { self.completion_tokens } else { finished.completion_tokens };
+        let usage = Usage {
+            prompt_tokens: finished.prompt_tokens,
+            cached_tokens: finished.cache.cached_tokens,
+            completion_tokens,
+        };
+        let timings =
+            Timings { queue: finished.queued, prompt: finished.prompt, generation: finished.generation };
+        let named = finished.stop_token.filter(|token| self.named_stops.contains(token));
+        let stopped_by = stop.map(StoppedBy::Text).or(named.map(StoppedBy::Token));
+        Event::End { choice, ending: Ending { reason, stopped_by, usage, timings, cache: finished.cache } }
+    }
+}
+
+/// The engine ended what it ran.
+pub(crate) fn shutting_down() -> ApiError {
+    ApiError::unavailable("shutting_down", "the server is shutting down", Duration::from_secs(5))
+}
+
+/// The answer did not come in the time that it had.
+pub(crate) fn timed_out() -> ApiError {
+    ApiError::new(
+        axum::http::StatusCode::REQUEST_TIMEOUT,
+        "timeout_error",
+        "the answer did not come in the time that this request has; ask for fewer tokens or allow more time",
+    )
+    .with_code("deadline_exceeded")
+}

@@ -1,0 +1,60 @@
+//! What all requests share.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::admission::{Admission, Place};
+use crate::body_memory::BodyMemory;
+use crate::config::Config;
+use crate::error::ApiError;
+use crate::front::Front;
+use crate::model::ServedModel;
+use crate::registry::Registry;
+
+/// The server's state.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) front: Front,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) body_memory: BodyMemory,
+    admission: Admission,
+    /// When the server started, in seconds since 1970.
+    pub(crate) started_unix_seconds: u64,
+}
+
+impl App {
+    pub(crate) fn new(config: Config, registry: Arc<Registry>) -> Self {
+        App {
+            body_memory: BodyMemory::new(config.body_memory_bytes),
+            admission: Admission::new(),
+            started_unix_seconds: unix_seconds(),
+            front: Front::new(&config),
+            config,
+            registry,
+        }
+    }
+
+    /// The model of that name, the first one if none is named. It is loaded if need be, and stays as long as it is kept.
+    pub(crate) async fn model(&self, name: Option<&str>) -> Result<Arc<ServedModel>, ApiError> {
+        self.registry.get(name).await
+    }
+
+    /// The same for a request that something is to be computed for. The place is kept until the request is handed to
+    /// the engine.
+    pub(crate) async fn admit(&self, name: Option<&str>) -> Result<(Arc<ServedModel>, Place<'_>), ApiError> {
+        let model = self.registry.get(name).await?;
+        let place = self.admission.enter(&model).await?;
+        Ok((model, place))
+    }
+
+    /// The models that are loaded.
+    pub(crate) fn models(&self) -> Vec<Arc<ServedModel>> {
+        self.registry.list().into_iter().filter_map(|listed| listed.model).collect()
+    }
+}
+
+/// The time of day, in seconds since 1970.
+pub(crate) fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}

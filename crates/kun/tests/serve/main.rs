@@ -18,6 +18,7 @@ mod server;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod vocabulary;
 
+mod admission;
 mod anthropic;
 mod embeddings;
 mod faults;

@@ -2,22 +2,15 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weights::catalogue::Catalogue;
 
 use crate::kun::Scratch;
+use crate::measure::resident_bytes;
+use crate::real;
 use crate::server::{Reply, Server, request};
-
-/// The resident size of a process, from the moment it is known.
-pub(crate) fn resident_bytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
-}
 
 /// Posts `bodies` from `clients` threads and gives the largest size that the server had meanwhile, and the answers'
 /// statuses.
@@ -67,7 +60,7 @@ fn check_promise(server: &Server, budget: u64, largest: u64) {
 #[test]
 fn a_burst_of_many_and_large_requests_stays_within_the_promise() {
     const BUDGET: u64 = 160 << 20;
-    let server = Server::start(&["--memory", "160MiB"]);
+    let server = Server::start(&["--memory", "160MiB", "--connections-max", "256"]);
     let bodies: Vec<Value> = (0..400)
         .map(|n| {
             // Some carry a megabyte that is of no use.
@@ -82,26 +75,23 @@ fn a_burst_of_many_and_large_requests_stays_within_the_promise() {
     check_promise(&server, BUDGET, largest);
 }
 
-/// The file of the default model, or a loud line that it isn't there.
-fn real_model() -> Option<PathBuf> {
-    let catalogue = Catalogue::builtin();
-    let path = std::env::var_os("KUN_TEST_MODELS")
-        .map(|folder| PathBuf::from(folder).join(&catalogue.default_model().file))
-        .filter(|path| path.is_file());
-    if path.is_none() {
-        let what = "KUN_TEST_MODELS names no folder with the default model";
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{what}, and CI must not skip this");
-        eprintln!("SKIPPED: {what}");
-    }
-    path
-}
-
 #[test]
 fn a_real_model_with_a_full_cache_stays_within_the_promise() {
     const BUDGET: u64 = 420 << 20;
-    let Some(model) = real_model() else { return };
+    let Some(model) = real::model() else { return };
     let model = model.to_str().expect("UTF-8");
-    let flags = ["--memory", "420MiB", "--ctx", "1024", "--max-sequences", "16", "--max-queue", "64"];
+    let flags = [
+        "--memory",
+        "420MiB",
+        "--ctx",
+        "1024",
+        "--max-sequences",
+        "16",
+        "--max-queue",
+        "64",
+        "--connections-max",
+        "256",
+    ];
     let server = Server::with_models(Scratch::new(), &[model], &flags);
     let before = resident_bytes(server.pid());
     // Prompts that have nothing in common, more of them than the cache has room for.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::kun::Scratch;
-use crate::memory::resident_bytes;
+use crate::measure::resident_bytes;
 use crate::model;
 use crate::server::{Reply, Server, request};
 
@@ -33,7 +33,7 @@ fn loaded(server: &Server) -> Vec<String> {
 }
 
 /// Memory in which two of the tiny models fit, but not three: their engines want room to work in.
-const ROOM_FOR_TWO: [&str; 4] = ["--memory", "220MiB", "--max-queue", "1024"];
+const ROOM_FOR_TWO: [&str; 6] = ["--memory", "220MiB", "--max-queue", "1024", "--connections-max", "64"];
 
 #[test]
 fn models_are_listed_with_their_aliases_and_found_by_every_name() {
@@ -96,7 +96,10 @@ fn many_ask_for_a_model_that_is_not_loaded_and_all_are_answered() {
 
 #[test]
 fn a_model_with_a_running_request_is_not_evicted_and_who_waits_is_told() {
-    let server = serve(2, &["--memory", "130MiB", "--max-queue", "1024", "--load-wait", "300ms"]);
+    let server = serve(
+        2,
+        &["--memory", "130MiB", "--max-queue", "1024", "--connections-max", "64", "--load-wait", "300ms"],
+    );
     // Much more than sockets hold, and nobody reads it.
     let body = json!({"model": "m0", "prompt": "he", "max_tokens": 4000, "n": 16, "stream": true, "ignore_eos": true});
     let mut stream = server.connect();

@@ -35,8 +35,10 @@ const REQUEST_BYTES: u64 = 32 << 10;
 const PAGE_BOOK_BYTES: u64 = 512;
 /// A vocabulary in memory, by its bytes in the file and its entries.
 const ENTRY_BYTES: u64 = 160;
-/// The program itself, its threads and connections.
+/// The program itself and its threads.
 const PROCESS_BYTES: u64 = 32 * MIB;
+/// The buffers of a connection, on average: most are idle.
+const CONNECTION_BYTES: u64 = 8 << 10;
 
 /// What a model takes, by its file and the settings.
 #[derive(Debug, Clone)]
@@ -83,6 +85,7 @@ pub(super) struct Wanted {
     pub(super) auto: bool,
     /// Bytes of request bodies at a time.
     pub(super) bodies: u64,
+    pub(super) connections_max: usize,
     pub(super) queue_max: usize,
     pub(super) sequences_max: Option<usize>,
 }
@@ -111,7 +114,7 @@ pub(super) fn bodies(budget: u64, body_bytes_max: usize) -> usize {
 impl Wanted {
     /// What the process takes beside the models. A body may be there as text and as what was parsed of it.
     fn process(&self) -> u64 {
-        PROCESS_BYTES + 2 * self.bodies
+        PROCESS_BYTES + 2 * self.bodies + CONNECTION_BYTES * self.connections_max as u64
     }
 }
 
@@ -284,8 +287,14 @@ fn activation_bytes(gguf: &Gguf) -> u64 {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted =
-        Wanted { budget: 1000 * MIB, auto: false, bodies: 0, queue_max: 8, sequences_max: Some(4) };
+    const WANTED: Wanted = Wanted {
+        budget: 1000 * MIB,
+        auto: false,
+        bodies: 0,
+        connections_max: 0,
+        queue_max: 8,
+        sequences_max: Some(4),
+    };
 
     /// A model of so many MiB of weights, with pages of 4 MiB and a context of 10 of them.
     fn needs(weights: u64, pinned: bool) -> Needs {

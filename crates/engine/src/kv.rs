@@ -20,7 +20,11 @@ impl KvCache {
         let layers = shape
             .kv_layers
             .iter()
-            .map(|l| kernels::attention::KvArena::new(pages, l.heads, l.head_dim))
+            .enumerate()
+            .map(|(i, l)| {
+                let share = i as f64 / shape.kv_layers.len() as f64;
+                kernels::attention::KvArena::new(pages, l.heads, l.head_dim, share)
+            })
             .collect();
         KvCache { layers, pages }
     }

@@ -18,6 +18,10 @@ use std::ops::Range;
 pub const PAGE_TOKENS: usize = 32;
 /// The largest head that the kernels' scratch memory holds.
 pub const HEAD_DIM_MAX: usize = 512;
+/// Numbers of two bytes in the 2 MiB that the system gives at a time.
+const STRIDE: usize = 1 << 20;
+/// Numbers of two bytes in a cache line.
+const LINE: usize = 32;
 /// Tokens in a chunk.
 const CHUNK_TOKENS: usize = 256;
 
@@ -27,6 +31,8 @@ const CHUNK_TOKENS: usize = 256;
 #[derive(Debug)]
 pub struct KvArena {
     data: Buffer<u16>,
+    /// Where in `data` the first page begins.
+    first: usize,
     pages: usize,
     heads: usize,
     head_dim: usize,
@@ -35,15 +41,21 @@ pub struct KvArena {
 impl KvArena {
     /// Zeroed room for `pages` pages.
     ///
+    /// Memory is taken from the system when it is first written, 2 MiB at a time. Arenas of one model whose pages are written
+    /// together are told apart by `share`, from 0 up to 1: each begins so far behind the beginning of its memory that they
+    /// don't all reach new memory in the same step, which would hold up everybody.
+    ///
     /// # Panics
     /// If `head_dim` is not a multiple of 16 up to `HEAD_DIM_MAX`.
-    pub fn new(pages: usize, heads: usize, head_dim: usize) -> Self {
+    pub fn new(pages: usize, heads: usize, head_dim: usize, share: f64) -> Self {
         assert!(
             head_dim.is_multiple_of(16) && (16..=HEAD_DIM_MAX).contains(&head_dim),
             "heads of {head_dim}"
         );
-        let data = Buffer::zeroed(pages * heads * head_dim * 2 * PAGE_TOKENS);
-        KvArena { data, pages, heads, head_dim }
+        // Cache lines stay whole.
+        let first = (share.clamp(0.0, 1.0) * STRIDE as f64) as usize / LINE * LINE;
+        let data = Buffer::zeroed(first + pages * heads * head_dim * 2 * PAGE_TOKENS);
+        KvArena { data, first, pages, heads, head_dim }
     }
 
     /// Key and value heads.
@@ -63,11 +75,12 @@ impl KvArena {
 
     fn page_head(&self, page: u32, head: usize) -> usize {
         assert!((page as usize) < self.pages && head < self.heads);
-        (page as usize * self.heads + head) * 2 * self.half()
+        self.first + (page as usize * self.heads + head) * 2 * self.half()
     }
 
     pub(crate) fn writer(&mut self) -> KvWriter<'_> {
         KvWriter {
+            first: self.first,
             pages: self.pages,
             heads: self.heads,
             head_dim: self.head_dim,
@@ -79,6 +92,7 @@ impl KvArena {
 /// Writes keys and values of tokens from several threads, each token's by one.
 pub(crate) struct KvWriter<'a> {
     data: Shared<'a, u16>,
+    first: usize,
     pages: usize,
     heads: usize,
     head_dim: usize,
@@ -93,7 +107,7 @@ impl KvWriter<'_> {
         assert!((page as usize) < self.pages && head < self.heads && token < PAGE_TOKENS);
         assert!(key.len() == self.head_dim && value.len() == self.head_dim);
         let half = self.head_dim * PAGE_TOKENS;
-        let start = (page as usize * self.heads + head) * 2 * half;
+        let start = self.first + (page as usize * self.heads + head) * 2 * half;
         let keys = self.data.pointer(start + token);
         // SAFETY: the head's part of the page is `2 * half` elements from `start` on; the caller's promise.
         unsafe {

@@ -93,7 +93,7 @@ impl Data {
     fn cache(&self, cpu: &Cpu) -> KvArena {
         let Case { kv_heads, head_dim, .. } = self.case;
         let pages = self.pages.iter().map(Vec::len).sum();
-        let mut kv = KvArena::new(pages, kv_heads, head_dim);
+        let mut kv = KvArena::new(pages, kv_heads, head_dim, 0.5);
         let all: Vec<u32> = (0..pages as u32).collect();
         // What another sequence has left must not matter, however large.
         let rest = vec![60_000.0; pages * PAGE_TOKENS * kv_heads * head_dim];

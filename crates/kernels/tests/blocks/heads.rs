@@ -99,7 +99,7 @@ impl Data {
     /// The queries after, and a cache with keys and values.
     fn prepare(&self, cpu: &Cpu) -> (Vec<f32>, KvArena) {
         let Case { query_heads, kv_heads, head_dim, pairs, bias, norms, magnitude, .. } = self.case;
-        let mut kv = KvArena::new(5, kv_heads, head_dim);
+        let mut kv = KvArena::new(5, kv_heads, head_dim, 0.5);
         let mut rope = RopeTable::default();
         // A table that was larger before.
         rope.fill(cpu, 0..100, &[0.1; 8], 1.0);
@@ -282,7 +282,7 @@ fn far_positions_turn_precisely() {
     let (frequencies, position) = ([1.0, 0.731, 0.001], 1_000_003);
     let mut rope = RopeTable::default();
     rope.fill(&cpu, position..position + 1, &frequencies, 1.0);
-    let mut kv = KvArena::new(1, 1, 16);
+    let mut kv = KvArena::new(1, 1, 16, 0.5);
     let heads = Heads { query_heads: 1, bias: None, norms: None, rope: &rope, pairs: RopePairs::Halves };
     let mut q: Vec<f32> = vec![0.0; 16];
     q[..3].fill(1.0);

@@ -220,6 +220,7 @@ struct OllamaError {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use super::*;
 
@@ -240,6 +241,47 @@ mod tests {
             }
         }
         assert_eq!(described, routes);
+    }
+
+    /// Of two schemas with one name the document has the last only, and answers of the other are not as it says.
+    #[test]
+    fn no_two_schemas_have_one_name() {
+        let mut names = Vec::new();
+        add_schema_names(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut names);
+        assert!(names.len() > 50, "{names:?}");
+        let mut known = BTreeSet::new();
+        for name in &names {
+            assert!(known.insert(name), "two schemas have the name {name}: say #[schema(as = …)]");
+        }
+    }
+
+    /// The names of the types in a folder's files that derive a schema.
+    fn add_schema_names(folder: &Path, names: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).expect("the sources are there") {
+            let path = entry.expect("a file").path();
+            if path.is_dir() {
+                add_schema_names(&path, names);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).expect("text");
+            for derived in source.split("#[derive(").skip(1) {
+                let (traits, rest) = derived.split_once(")]").expect("it ends");
+                if !traits.split(", ").any(|name| name == "ToSchema") {
+                    continue;
+                }
+                let (attributes, rest) = rest
+                    .split_once("struct ")
+                    .into_iter()
+                    .chain(rest.split_once("enum "))
+                    .min_by_key(|(before, _)| before.len())
+                    .expect("a type");
+                let name = match attributes.split_once("schema(as = ") {
+                    Some((_, name)) => name.split(')').next(),
+                    None => rest.split(|c: char| !c.is_alphanumeric()).next(),
+                };
+                names.push(name.expect("a name").to_owned());
+            }
+        }
     }
 
     #[test]

@@ -20,8 +20,8 @@ use dice::Dice;
 use crate::kun::Scratch;
 use crate::measure::{gauge, reset, resident_bytes, wait_for};
 use crate::metrics::{self, open_files};
-use crate::server::{Reply, Server, request};
 use crate::real;
+use crate::server::{Reply, Server, request};
 
 fn scaled(count: usize) -> usize {
     let scale = std::env::var("KUN_TEST_SCALE").ok().and_then(|text| text.parse::<f64>().ok());
@@ -74,8 +74,17 @@ fn under_pressure(pressed: &Server, alone: &Server, asks: &[Ask], workers: usize
             failures.push(format!("{ask:?}\n  got    {answer:?}\n  expect {expect:?}"));
         }
     }
-    assert!(failures.is_empty(), "{} of {} differ\n{}", failures.len(), asks.len(), failures[..failures.len().min(3)].join("\n"));
-    let (preempted, cached) = (metrics::sum(pressed, "kun_preemptions_total"), metrics::sum(pressed, "kun_cached_prompt_tokens_total"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} differ\n{}",
+        failures.len(),
+        asks.len(),
+        failures[..failures.len().min(3)].join("\n")
+    );
+    let (preempted, cached) = (
+        metrics::sum(pressed, "kun_preemptions_total"),
+        metrics::sum(pressed, "kun_cached_prompt_tokens_total"),
+    );
     println!("{preempted} preemptions, {cached} tokens from the cache");
     assert!(preempted > 0.0 && cached > 0.0, "there was no pressure: {preempted} {cached}");
     assert_eq!(gauge(pressed, "kun_kv_pages_used"), 0.0);
@@ -105,7 +114,8 @@ fn answers_of_a_real_model_under_pressure_are_those_of_requests_alone() {
 /// A stream that takes a while.
 fn long_stream(number: usize, tokens: usize) -> Ask {
     let prompt = format!("{number} hello");
-    let body = json!({"prompt": prompt, "max_tokens": tokens, "temperature": 1, "seed": number, "ignore_eos": true});
+    let body =
+        json!({"prompt": prompt, "max_tokens": tokens, "temperature": 1, "seed": number, "ignore_eos": true});
     Ask { path: "/v1/completions", body, stream: true }
 }
 
@@ -142,7 +152,11 @@ fn beyond_the_queue_clients_are_told_when_to_come_again_and_nothing_taken_is_los
         let took = begun.elapsed();
         if reply.status == 429 {
             let error = &reply.json(429)["error"];
-            assert_eq!((&error["type"], &error["code"]), (&json!("rate_limit_error"), &json!("queue_full")), "{error}");
+            assert_eq!(
+                (&error["type"], &error["code"]),
+                (&json!("rate_limit_error"), &json!("queue_full")),
+                "{error}"
+            );
             let after = reply.header("retry-after").and_then(|after| after.parse::<u64>().ok());
             assert!(after.is_some_and(|after| (1..3600).contains(&after)), "{:?}", reply.headers);
             refused.lock().expect("no thread panics with it").push(took);
@@ -152,9 +166,15 @@ fn beyond_the_queue_clients_are_told_when_to_come_again_and_nothing_taken_is_los
             admitted.lock().expect("no thread panics with it").push(took);
         }
     });
-    let (mut refused, mut admitted) = (refused.into_inner().expect("free"), admitted.into_inner().expect("free"));
+    let (mut refused, mut admitted) =
+        (refused.into_inner().expect("free"), admitted.into_inner().expect("free"));
     println!("admitted: {}\nrefused: {}", quantiles(&mut admitted), quantiles(&mut refused));
-    assert!(!refused.is_empty() && admitted.len() >= RUNNING + WAITING, "{} {}", refused.len(), admitted.len());
+    assert!(
+        !refused.is_empty() && admitted.len() >= RUNNING + WAITING,
+        "{} {}",
+        refused.len(),
+        admitted.len()
+    );
     assert_eq!(server.post("/v1/completions", &json!({"prompt": "a"})).status, 200);
 }
 
@@ -222,7 +242,9 @@ fn a_signal_to_end_cuts_no_stream() {
 fn a_second_signal_ends_the_server_at_once_and_no_drain_outlasts_its_time() {
     // Each answer of 1,000 tokens; 64 of them take longer than a second.
     let begin = |server: &Server| {
-        let text = |number| request("/v1/completions", &json!({"prompt": format!("{number}"), "max_tokens": 4000, "n": 16, "ignore_eos": true, "stream": true}).to_string(), &[]);
+        let text = |number| {
+            request("/v1/completions", &json!({"prompt": format!("{number}"), "max_tokens": 4000, "n": 16, "ignore_eos": true, "stream": true}).to_string(), &[])
+        };
         let mut connections = Vec::new();
         for number in 0..4 {
             let mut connection = server.connect();

@@ -28,7 +28,8 @@ const NOT_JSON: &[(&str, Option<usize>)] = &[
 ];
 
 /// JSON that is no object.
-const NO_OBJECT: &[&str] = &["[]", "null", "5", "\"x\"", "true", "[[{\"role\": \"user\", \"content\": \"hi\"}]]", "[\"hi\"]"];
+const NO_OBJECT: &[&str] =
+    &["[]", "null", "5", "\"x\"", "true", "[[{\"role\": \"user\", \"content\": \"hi\"}]]", "[\"hi\"]"];
 
 /// Kinds of bodies that are not taken.
 const HEADERS: &[(&str, &str)] = &[
@@ -77,7 +78,12 @@ fn of(api: Api) -> Vec<Case> {
     for (name, open, close) in [("lists", "[", "]"), ("objects", "{\"a\":", "}")] {
         let deep = format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
         add(35, &format!("100,000 {name} within each other"), api.post(&deep), Expect::status(&[400]));
-        add(35, &format!("100,000 {name} never closed"), api.post(&open.repeat(100_000)), Expect::status(&[400]));
+        add(
+            35,
+            &format!("100,000 {name} never closed"),
+            api.post(&open.repeat(100_000)),
+            Expect::status(&[400]),
+        );
         let within = api.with(api.input, &deep);
         add(35, &format!("100,000 {name} in {}", api.input), api.post(&within), Expect::status(&[400]));
         // A field that is not known is skipped, but not to any depth.
@@ -100,8 +106,18 @@ fn of(api: Api) -> Vec<Case> {
         let bytes = with_header(&api, name, value);
         add(37, &format!("{name}: {value}"), bytes, Expect::status(&[415]).code("unsupported_media_type"));
     }
-    for value in ["application/json;charset=UTF-8", "APPLICATION/JSON", "application/vnd.api+json", "application/json;"] {
-        add(37, &format!("Content-Type: {value}"), with_header(&api, "Content-Type", value), Expect::status(&[200]));
+    for value in [
+        "application/json;charset=UTF-8",
+        "APPLICATION/JSON",
+        "application/vnd.api+json",
+        "application/json;",
+    ] {
+        add(
+            37,
+            &format!("Content-Type: {value}"),
+            with_header(&api, "Content-Type", value),
+            Expect::status(&[200]),
+        );
     }
     let form = |origin: &str| {
         format!(
@@ -113,7 +129,12 @@ fn of(api: Api) -> Vec<Case> {
         )
     };
     // A page of another site can send a form without asking.
-    add(37, "a form of a page", form("Origin: http://evil.example\r\n").into_bytes(), Expect::status(&[403, 415]));
+    add(
+        37,
+        "a form of a page",
+        form("Origin: http://evil.example\r\n").into_bytes(),
+        Expect::status(&[403, 415]),
+    );
     add(37, "what curl sends", form("").into_bytes(), Expect::status(&[200]));
     cases
 }
@@ -165,7 +186,8 @@ fn endless(path: &'static str) -> Vec<Case> {
             let sent = sender.join().map_err(|_| "the sender panicked".to_owned())?;
             let got = got?;
             let expect = Expect { closes: true, ..Expect::status(&[413]).code("request_too_large") };
-            let dialect = ALL.into_iter().find(|api| api.path == path).map_or(Dialect::OpenAi, |api| api.dialect);
+            let dialect =
+                ALL.into_iter().find(|api| api.path == path).map_or(Dialect::OpenAi, |api| api.dialect);
             let mut what = wrong(server, &got, dialect, &expect);
             if sent >= MOST {
                 what.push(format!("{sent} bytes were read"));

@@ -142,9 +142,11 @@ fn error_of(reply: &Reply, dialect: Dialect) -> Result<Told, String> {
     if reply.header("content-type").is_none_or(|kind| !kind.starts_with("application/json")) {
         return Err(format!("an error of type {:?}", reply.header("content-type")));
     }
-    let body: Value = serde_json::from_slice(&reply.body).map_err(|e| format!("an error that is no JSON: {e}"))?;
+    let body: Value =
+        serde_json::from_slice(&reply.body).map_err(|e| format!("an error that is no JSON: {e}"))?;
     let text = |value: &Value, name: &str| value[name].as_str().map(str::to_owned);
-    let keys = |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
+    let keys =
+        |value: &Value| value.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let error = &body["error"];
     let told = match dialect {
         Dialect::OpenAi => {
@@ -153,7 +155,11 @@ fn error_of(reply: &Reply, dialect: Dialect) -> Result<Told, String> {
             if keys(&body) != ["error"] || !has_type || all.iter().any(|name| error.get(name).is_none()) {
                 return Err("not an error of the OpenAI style".to_owned());
             }
-            Told { message: text(error, "message").unwrap_or_default(), param: text(error, "param"), code: text(error, "code") }
+            Told {
+                message: text(error, "message").unwrap_or_default(),
+                param: text(error, "param"),
+                code: text(error, "code"),
+            }
         }
         Dialect::Anthropic => {
             if body["type"] != "error" || !error["type"].is_string() {

@@ -29,7 +29,10 @@ const SMUGGLED: &[(&str, &str)] = &[
     ("a header without a name", ": b\r\nContent-Length: 5\r\n\r\nhello"),
     ("a header without a colon", "X-A\r\nContent-Length: 5\r\n\r\nhello"),
     ("a chunk's length that is no number", "Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n"),
-    ("a chunk's length that overflows", "Transfer-Encoding: chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n"),
+    (
+        "a chunk's length that overflows",
+        "Transfer-Encoding: chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n",
+    ),
     ("a chunk that is longer than it says", "Transfer-Encoding: chunked\r\n\r\n1\r\nhello\r\n0\r\n\r\n"),
 ];
 
@@ -74,17 +77,22 @@ pub(super) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for api in ALL {
         for method in ["GET", "PUT", "DELETE", "PATCH", "TRACE", "FOO"] {
-            let bytes = format!("{method} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", api.path);
+            let bytes =
+                format!("{method} {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", api.path);
             let title = format!("{method} {}", api.path);
             cases.push(Case::sends(60, title, api.dialect, bytes, Expect::status(&[405])));
         }
     }
     for path in ["/v1/models", "/health", "/openapi.json"] {
-        let bytes = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}");
+        let bytes = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
+        );
         cases.push(Case::sends(60, format!("POST {path}"), Dialect::OpenAi, bytes, Expect::status(&[405])));
     }
     for (method, path) in NOWHERE {
-        let bytes = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let bytes = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
         let dialect = match path {
             path if path.starts_with("/v1/messages") => Dialect::Anthropic,
             path if path.starts_with("/api/") => Dialect::Ollama,
@@ -94,9 +102,20 @@ pub(super) fn cases() -> Vec<Case> {
     }
     let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "a".repeat(8000));
     cases.push(Case::sends(60, "a path of 8,000 bytes", Dialect::OpenAi, long, Expect::status(&[404])));
-    for (title, path_bytes, status) in [("60,000", 60_000, &[404, 414][..]), ("1,000,000", 1_000_000, &[414, 431, 400])] {
-        let long = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "a".repeat(path_bytes));
-        cases.push(Case::sends(60, format!("a path of {title} bytes"), Dialect::None, long, Expect::status(status)));
+    for (title, path_bytes, status) in
+        [("60,000", 60_000, &[404, 414][..]), ("1,000,000", 1_000_000, &[414, 431, 400])]
+    {
+        let long = format!(
+            "GET /{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            "a".repeat(path_bytes)
+        );
+        cases.push(Case::sends(
+            60,
+            format!("a path of {title} bytes"),
+            Dialect::None,
+            long,
+            Expect::status(status),
+        ));
     }
     let tunnel = "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\nConnection: close\r\n\r\n";
     cases.push(Case::sends(60, "CONNECT", Dialect::None, tunnel, Expect::status(&[400, 403, 404, 405])));
@@ -113,7 +132,10 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(Case::sends(61, name, Dialect::None, bytes, expect));
     }
     for (name, rest) in SMUGGLED {
-        let bytes = format!("POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{rest}", CHAT.path);
+        let bytes = format!(
+            "POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{rest}",
+            CHAT.path
+        );
         let expect = Expect { closes: true, ..Expect::status(&[400]) };
         cases.push(Case::sends(63, *name, Dialect::None, bytes, expect));
     }
@@ -121,12 +143,22 @@ pub(super) fn cases() -> Vec<Case> {
         let expect = Expect { closes: true, ..Expect::status(&[400, 404, 505]) };
         cases.push(Case::sends(63, *name, Dialect::None, *bytes, expect));
     }
-    for (name, host) in [("no host", ""), ("two hosts", "Host: localhost\r\nHost: evil.example\r\n"), ("an odd host", "Host: a b\r\n")] {
+    for (name, host) in [
+        ("no host", ""),
+        ("two hosts", "Host: localhost\r\nHost: evil.example\r\n"),
+        ("an odd host", "Host: a b\r\n"),
+    ] {
         let bytes = format!("GET /v1/models HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
         cases.push(Case::sends(63, name, Dialect::None, bytes, Expect::status(&[400, 403])));
     }
     // Somebody else's name for this address is how pages of other sites get in.
     let rebound = "GET /v1/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
-    cases.push(Case::sends(63, "a host of somebody else's", Dialect::OpenAi, rebound, Expect::status(&[403])));
+    cases.push(Case::sends(
+        63,
+        "a host of somebody else's",
+        Dialect::OpenAi,
+        rebound,
+        Expect::status(&[403]),
+    ));
     cases
 }

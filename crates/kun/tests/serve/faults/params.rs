@@ -17,14 +17,30 @@ const REFUSED: &[(u16, &str, &[&str])] = &[
     (44, "repeat_last_n", &["-2", "1099511627776", "0.5"]),
     (44, "frequency_penalty", &["-2.1", "2.1", "1e400", r#""x""#]),
     (44, "presence_penalty", &["-2.1", "2.1", "[0]"]),
-    (45, "max_tokens", &["-1", "2147483648", "9223372036854775808", "-9223372036854775809", "1.5", "1e400", r#""5""#, "[5]"]),
+    (
+        45,
+        "max_tokens",
+        &["-1", "2147483648", "9223372036854775808", "-9223372036854775809", "1.5", "1e400", r#""5""#, "[5]"],
+    ),
     (45, "max_completion_tokens", &["0", "-1", "2147483648", "1.5", r#""5""#]),
     (46, "min_tokens", &["5", "1000000000", "-1", "1.5", r#""x""#]),
     (47, "n", &["0", "-1", "129", "1000000000", "9223372036854775807", "1.5", r#""2""#]),
-    (50, "logit_bias", &[
-        r#"{"abc": 1}"#, r#"{"262": 1}"#, r#"{"-1": 1}"#, r#"{"1.0": 1}"#, r#"{"": 1}"#, r#"{"4294967296": 1}"#,
-        r#"{"+5": 1, "5": 1}"#, r#""abc""#, "[1]", "5",
-    ]),
+    (
+        50,
+        "logit_bias",
+        &[
+            r#"{"abc": 1}"#,
+            r#"{"262": 1}"#,
+            r#"{"-1": 1}"#,
+            r#"{"1.0": 1}"#,
+            r#"{"": 1}"#,
+            r#"{"4294967296": 1}"#,
+            r#"{"+5": 1, "5": 1}"#,
+            r#""abc""#,
+            "[1]",
+            "5",
+        ],
+    ),
     (53, "stop", &[r#"[""]"#, r#""""#, "5", "[5]", "{}", "[null]", r#"[["a"]]"#]),
     (53, "stop_token_ids", &["[-1]", "[262]", "[1099511627776]", "[1.5]", r#"["a"]"#, "5", "[null]"]),
     (54, "seed", &["-9223372036854775809", "18446744073709551616", "1.5", "1e400", r#""x""#, "[]"]),
@@ -35,13 +51,32 @@ const REFUSED: &[(u16, &str, &[&str])] = &[
     (56, "deadline_ms", &["0", "-1", "9223372036854775807", "1.5", r#""soon""#]),
     (56, "ignore_eos", &[r#""x""#, "1"]),
     (56, "debug", &["5", r#""cache""#, r#"{"cache": "x"}"#]),
-    (106, "chat_template_kwargs", &[
-        r#"{"messages": []}"#, r#"{"tools": []}"#, r#"{"tokenize": true}"#, r#"{"add_generation_prompt": false}"#,
-        r#"{"bos_token": "x"}"#, r#"{"documents": []}"#, "5", r#""x""#, "[[1]]",
-    ]),
+    (
+        106,
+        "chat_template_kwargs",
+        &[
+            r#"{"messages": []}"#,
+            r#"{"tools": []}"#,
+            r#"{"tokenize": true}"#,
+            r#"{"add_generation_prompt": false}"#,
+            r#"{"bos_token": "x"}"#,
+            r#"{"documents": []}"#,
+            "5",
+            r#""x""#,
+            "[[1]]",
+        ],
+    ),
     (106, "reasoning_effort", &["5", r#""extreme""#]),
     (107, "tools", &[r#""x""#, "5", "[5]"]),
-    (108, "tool_choice", &[r#""required""#, r#"{"type": "function", "function": {"name": "f"}}"#, r#"{"type": "tool", "name": "f"}"#]),
+    (
+        108,
+        "tool_choice",
+        &[
+            r#""required""#,
+            r#"{"type": "function", "function": {"name": "f"}}"#,
+            r#"{"type": "tool", "name": "f"}"#,
+        ],
+    ),
     (56, "metadata", &["5", "[[]]", r#"{"a": 5}"#]),
 ];
 
@@ -108,7 +143,13 @@ fn particular() -> Vec<(u16, Api, &'static str, String, Expect)> {
     rows.push((45, COMPLETIONS, "max_tokens", "0".to_owned(), field("max_tokens")));
     rows.push((45, RESPONSES, "max_output_tokens", "0".to_owned(), field("max_output_tokens")));
     rows.push((43, MESSAGES, "temperature", "1.5".to_owned(), field("temperature")));
-    for (api, value) in [(CHAT, r#""yes""#), (CHAT, "5"), (COMPLETIONS, "-1"), (COMPLETIONS, "1000000"), (COMPLETIONS, "true")] {
+    for (api, value) in [
+        (CHAT, r#""yes""#),
+        (CHAT, "5"),
+        (COMPLETIONS, "-1"),
+        (COMPLETIONS, "1000000"),
+        (COMPLETIONS, "true"),
+    ] {
         rows.push((52, api, "logprobs", value.to_owned(), field("logprobs")));
     }
     for value in ["-1", "21", "1000000", "1.5", r#""x""#, "5"] {
@@ -130,7 +171,9 @@ fn particular() -> Vec<(u16, Api, &'static str, String, Expect)> {
     for value in [r#""foo""#, "5", r#""""#] {
         rows.push((57, EMBEDDINGS, "encoding_format", value.to_owned(), field("encoding_format")));
     }
-    for value in ["[]", "[\"\"]", "\"\"", "[[]]", "[[1], []]", "5", "[null]", "[262]", "[-1]", "[1.5]", "[\"a\", 5]"] {
+    for value in
+        ["[]", "[\"\"]", "\"\"", "[[]]", "[[1], []]", "5", "[null]", "[262]", "[-1]", "[1.5]", "[\"a\", 5]"]
+    {
         rows.push((57, EMBEDDINGS, "input", value.to_owned(), field("input")));
     }
     rows.push((57, EMBEDDINGS, "input", many(10_000, "\"a\""), field("input").says("2048")));
@@ -146,8 +189,12 @@ fn particular() -> Vec<(u16, Api, &'static str, String, Expect)> {
     }
     for api in [OLLAMA_CHAT, OLLAMA_GENERATE] {
         for (name, value) in [
-            ("num_predict", "-3"), ("num_predict", "2147483648"), ("num_predict", "\"x\""), ("num_ctx", "1000000"),
-            ("num_ctx", "-1"), ("mirostat", "1"),
+            ("num_predict", "-3"),
+            ("num_predict", "2147483648"),
+            ("num_predict", "\"x\""),
+            ("num_ctx", "1000000"),
+            ("num_ctx", "-1"),
+            ("mirostat", "1"),
         ] {
             let name: &'static str = name;
             let place: &'static str = match name {
@@ -157,7 +204,9 @@ fn particular() -> Vec<(u16, Api, &'static str, String, Expect)> {
             };
             rows.push((45, api, place, value.to_owned(), field(name)));
         }
-        for (name, value) in [("options", "5"), ("options", "\"x\""), ("keep_alive", "[]"), ("format", "5"), ("think", "5")] {
+        for (name, value) in
+            [("options", "5"), ("options", "\"x\""), ("keep_alive", "[]"), ("format", "5"), ("think", "5")]
+        {
             rows.push((56, api, name, value.to_owned(), field(name)));
         }
     }
@@ -181,7 +230,13 @@ pub(super) fn cases() -> Vec<Case> {
     for (row, field, value) in TAKEN {
         for (api, name) in having(field) {
             let title = format!("{} takes {name}: {value}", api.path);
-            cases.push(Case::sends(*row, title, api.dialect, api.post(&api.with(name, value)), Expect::status(&[200])));
+            cases.push(Case::sends(
+                *row,
+                title,
+                api.dialect,
+                api.post(&api.with(name, value)),
+                Expect::status(&[200]),
+            ));
         }
     }
     for api in GENERATING {
@@ -195,7 +250,13 @@ pub(super) fn cases() -> Vec<Case> {
     let megabyte = format!("{:?}", "u".repeat(1 << 20));
     for (api, name) in having("user") {
         let title = format!("{} takes a user of 1 MiB", api.path);
-        cases.push(Case::sends(54, title, api.dialect, api.post(&api.with(name, &megabyte)), Expect::status(&[200])));
+        cases.push(Case::sends(
+            54,
+            title,
+            api.dialect,
+            api.post(&api.with(name, &megabyte)),
+            Expect::status(&[200]),
+        ));
     }
     for (row, api, name, value, expect) in particular() {
         let shown: String = value.chars().take(40).collect();

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 
 use super::api::{
-    ALL, Api, CHAT, COMPLETIONS, COUNT, Dialect, EMBEDDINGS, MESSAGES, OLLAMA_CHAT, OLLAMA_GENERATE, RESPONSES, TEMPLATE,
-    TOKENIZE,
+    ALL, Api, CHAT, COMPLETIONS, COUNT, Dialect, EMBEDDINGS, MESSAGES, OLLAMA_CHAT, OLLAMA_GENERATE,
+    RESPONSES, TEMPLATE, TOKENIZE,
 };
 use super::case::{Case, Expect, wrong};
 use super::exchange::exchange;
@@ -33,8 +33,14 @@ fn missing() -> Vec<Case> {
     let mut cases = Vec::new();
     // Without messages or a prompt Ollama only loads the model.
     let needed = [
-        (CHAT, "messages"), (COMPLETIONS, "prompt"), (RESPONSES, "input"), (MESSAGES, "messages"),
-        (MESSAGES, "max_tokens"), (COUNT, "messages"), (EMBEDDINGS, "input"), (TEMPLATE, "messages"),
+        (CHAT, "messages"),
+        (COMPLETIONS, "prompt"),
+        (RESPONSES, "input"),
+        (MESSAGES, "messages"),
+        (MESSAGES, "max_tokens"),
+        (COUNT, "messages"),
+        (EMBEDDINGS, "input"),
+        (TEMPLATE, "messages"),
     ];
     for (api, field) in needed {
         let title = |what: &str| format!("{} {what} {field}", api.path);
@@ -44,7 +50,13 @@ fn missing() -> Vec<Case> {
         cases.push(Case::sends(39, title("with null for"), api.dialect, null, Expect::field(field)));
     }
     let nothing = TOKENIZE.post("{}");
-    cases.push(Case::sends(39, "/tokenize without a text", Dialect::OpenAi, nothing, Expect::field("content")));
+    cases.push(Case::sends(
+        39,
+        "/tokenize without a text",
+        Dialect::OpenAi,
+        nothing,
+        Expect::field("content"),
+    ));
     cases
 }
 
@@ -52,8 +64,17 @@ fn missing() -> Vec<Case> {
 fn models() -> Vec<Case> {
     let long = format!("{:?}", "m".repeat(5000));
     let unknown = [
-        r#""nope""#, r#""""#, r#""../small.gguf""#, r#""/etc/passwd""#, r#""a\u0000b""#, r#""CON""#, r#""%2e%2e""#,
-        r#""small\n""#, r#""http://127.0.0.1:1/x""#, r#""hf:a/b""#, &long,
+        r#""nope""#,
+        r#""""#,
+        r#""../small.gguf""#,
+        r#""/etc/passwd""#,
+        r#""a\u0000b""#,
+        r#""CON""#,
+        r#""%2e%2e""#,
+        r#""small\n""#,
+        r#""http://127.0.0.1:1/x""#,
+        r#""hf:a/b""#,
+        &long,
     ];
     let mut cases = Vec::new();
     for api in ALL {
@@ -61,7 +82,11 @@ fn models() -> Vec<Case> {
             let shown: String = value.chars().take(30).collect();
             let expect = Expect::status(&[404]).code("model_not_found");
             // Ollama's clients look for these words.
-            let expect = if api.dialect == Dialect::OpenAi { Expect { param: Some("model".into()), ..expect } } else { expect };
+            let expect = if api.dialect == Dialect::OpenAi {
+                Expect { param: Some("model".into()), ..expect }
+            } else {
+                expect
+            };
             let row = if value.contains("nope") { 40 } else { 90 };
             let title = format!("{} with model {shown}", api.path);
             cases.push(Case::sends(row, title, api.dialect, api.post(&api.with("model", value)), expect));
@@ -103,7 +128,10 @@ fn messages() -> Vec<Case> {
         (r#"[{"role": 5, "content": "a"}]"#.to_owned(), "messages[0].role"),
         (r#"[{"role": null, "content": "a"}]"#.to_owned(), "messages[0].role"),
         (r#"[{"content": "a"}]"#.to_owned(), "messages[0].role"),
-        (r#"[{"role": "user", "content": "a"}, {"role": "x", "content": "a"}]"#.to_owned(), "messages[1].role"),
+        (
+            r#"[{"role": "user", "content": "a"}, {"role": "x", "content": "a"}]"#.to_owned(),
+            "messages[1].role",
+        ),
         (user("5"), "messages[0].content"),
         (user("true"), "messages[0].content"),
         (user("{}"), "messages[0].content"),
@@ -127,18 +155,33 @@ fn messages() -> Vec<Case> {
             if api.path == OLLAMA_CHAT.path && value == "[]" {
                 continue;
             }
-            let body = if api.path == TOKENIZE.path { format!(r#"{{"messages": {value}}}"#) } else { api.with("messages", value) };
+            let body = if api.path == TOKENIZE.path {
+                format!(r#"{{"messages": {value}}}"#)
+            } else {
+                api.with("messages", value)
+            };
             let shown: String = value.chars().take(60).collect();
             // Others name the place in their own words, but they name it.
             let expect = match api.dialect {
                 Dialect::OpenAi => Expect::field(*place),
                 _ => Expect::status(&[400]).says(place.split('[').next().unwrap_or("messages")),
             };
-            cases.push(Case::sends(41, format!("{} with messages {shown}", api.path), api.dialect, api.post(&body), expect));
+            cases.push(Case::sends(
+                41,
+                format!("{} with messages {shown}", api.path),
+                api.dialect,
+                api.post(&body),
+                expect,
+            ));
         }
     }
     let input = [
-        ("[]", "input"), ("\"\"", "input"), ("5", "input"), ("{}", "input"), ("[5]", "input[0]"), ("[null]", "input[0]"),
+        ("[]", "input"),
+        ("\"\"", "input"),
+        ("5", "input"),
+        ("{}", "input"),
+        ("[5]", "input[0]"),
+        ("[null]", "input[0]"),
         (r#"[{"role": "foo", "content": "a"}]"#, "input[0].role"),
         (r#"[{"role": "user", "content": 5}]"#, "input[0].content"),
         (r#"[{"role": "user"}]"#, "input[0].content"),
@@ -150,7 +193,13 @@ fn messages() -> Vec<Case> {
     ];
     for (value, place) in input {
         let bytes = RESPONSES.post(&RESPONSES.with("input", value));
-        cases.push(Case::sends(41, format!("/v1/responses with input {value}"), Dialect::OpenAi, bytes, Expect::field(place)));
+        cases.push(Case::sends(
+            41,
+            format!("/v1/responses with input {value}"),
+            Dialect::OpenAi,
+            bytes,
+            Expect::field(place),
+        ));
     }
     cases
 }
@@ -164,7 +213,8 @@ fn lengths() -> Vec<Case> {
         expect.says(format!("maximum context length is {CONTEXT} tokens")).says(tokens.to_string())
     };
     for (count, fits) in [(CONTEXT - 1, true), (CONTEXT, false), (CONTEXT + 1, false), (1_000_000, false)] {
-        let bytes = COMPLETIONS.post(&COMPLETIONS.with("prompt", &ids(count)).replace("\"max_tokens\":4", "\"max_tokens\":1"));
+        let bytes = COMPLETIONS
+            .post(&COMPLETIONS.with("prompt", &ids(count)).replace("\"max_tokens\":4", "\"max_tokens\":1"));
         let expect = if fits { Expect::status(&[200]) } else { too_long("prompt", count) };
         cases.push(Case::sends(48, format!("a prompt of {count} tokens"), Dialect::OpenAi, bytes, expect));
     }
@@ -174,14 +224,25 @@ fn lengths() -> Vec<Case> {
             "messages" => format!(r#"[{{"role": "user", "content": {text}}}]"#),
             _ => text.clone(),
         };
-        let expect = Expect::status(&[400]).code("context_length_exceeded").says(format!("context length is {CONTEXT} tokens"));
+        let expect = Expect::status(&[400])
+            .code("context_length_exceeded")
+            .says(format!("context length is {CONTEXT} tokens"));
         let title = format!("{} with a text of 1,000,000 tokens", api.path);
         cases.push(Case::sends(48, title, api.dialect, api.post(&api.with(api.input, &value)), expect));
     }
     // An answer longer than the room is cut where the room ends.
-    for (api, field) in [(CHAT, "max_tokens"), (COMPLETIONS, "max_tokens"), (RESPONSES, "max_output_tokens"), (MESSAGES, "max_tokens")] {
+    for (api, field) in [
+        (CHAT, "max_tokens"),
+        (COMPLETIONS, "max_tokens"),
+        (RESPONSES, "max_output_tokens"),
+        (MESSAGES, "max_tokens"),
+    ] {
         let title = format!("{} with {field} above the context", api.path);
-        let bytes = api.post(&api.with(field, "100000").replacen('{', "{\"stop\":[\"a\",\"e\",\" \"],\"stop_sequences\":[\"a\",\"e\",\" \"],", 1));
+        let bytes = api.post(&api.with(field, "100000").replacen(
+            '{',
+            "{\"stop\":[\"a\",\"e\",\" \"],\"stop_sequences\":[\"a\",\"e\",\" \"],",
+            1,
+        ));
         cases.push(Case::sends(45, title, api.dialect, bytes, Expect::status(&[200, 400])));
     }
     cases
@@ -191,12 +252,30 @@ fn token_prompts() -> Vec<Case> {
     let many = format!("[{}]", vec!["\"a\""; 100_000].join(","));
     let choices = format!("[{}]", vec!["\"a\""; 129].join(","));
     let rows = [
-        ("[]", "prompt"), ("\"\"", "prompt"), ("[[]]", "prompt"), ("[\"\"]", "prompt"), ("[\"a\", \"\"]", "prompt"),
-        ("[[1], []]", "prompt"), ("[-1]", "prompt"), ("[262]", "prompt"), ("[1099511627776]", "prompt"),
-        ("[18446744073709551615]", "prompt"), ("[1.5]", "prompt"), ("[1, \"a\"]", "prompt"), ("[\"a\", 1]", "prompt"),
-        ("[[1], \"a\"]", "prompt"), ("[[1], 2]", "prompt"), ("[[[1]]]", "prompt"), ("[[\"a\"]]", "prompt"),
-        ("[null]", "prompt"), ("5", "prompt"), ("{}", "prompt"), ("true", "prompt"), ("[1e400]", "prompt"),
-        (&many, "prompt"), (&choices, "prompt"),
+        ("[]", "prompt"),
+        ("\"\"", "prompt"),
+        ("[[]]", "prompt"),
+        ("[\"\"]", "prompt"),
+        ("[\"a\", \"\"]", "prompt"),
+        ("[[1], []]", "prompt"),
+        ("[-1]", "prompt"),
+        ("[262]", "prompt"),
+        ("[1099511627776]", "prompt"),
+        ("[18446744073709551615]", "prompt"),
+        ("[1.5]", "prompt"),
+        ("[1, \"a\"]", "prompt"),
+        ("[\"a\", 1]", "prompt"),
+        ("[[1], \"a\"]", "prompt"),
+        ("[[1], 2]", "prompt"),
+        ("[[[1]]]", "prompt"),
+        ("[[\"a\"]]", "prompt"),
+        ("[null]", "prompt"),
+        ("5", "prompt"),
+        ("{}", "prompt"),
+        ("true", "prompt"),
+        ("[1e400]", "prompt"),
+        (&many, "prompt"),
+        (&choices, "prompt"),
     ];
     rows.into_iter()
         .map(|(value, field)| {
@@ -216,9 +295,20 @@ fn token_prompts() -> Vec<Case> {
 /// Pictures are refused, wherever they are; none is looked at, and nothing is fetched.
 fn pictures() -> Vec<Case> {
     let urls = [
-        "file:///etc/passwd", "http://169.254.169.254/latest/meta-data", "http://[::1]/x", r"http:\\\\evil\\@127.0.0.1/x",
-        "http://LISTENER/x.png", "https://LISTENER/x.png", "ftp://LISTENER/x", "gopher://LISTENER/x", "//LISTENER/x",
-        "data:image/png;base64,@@@", "data:image/png;base64,iVBORw0KGgo=", "data:image/svg+xml,<svg/>", "", "x",
+        "file:///etc/passwd",
+        "http://169.254.169.254/latest/meta-data",
+        "http://[::1]/x",
+        r"http:\\\\evil\\@127.0.0.1/x",
+        "http://LISTENER/x.png",
+        "https://LISTENER/x.png",
+        "ftp://LISTENER/x",
+        "gopher://LISTENER/x",
+        "//LISTENER/x",
+        "data:image/png;base64,@@@",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "data:image/svg+xml,<svg/>",
+        "",
+        "x",
     ];
     let mut cases = Vec::new();
     for url in urls {
@@ -231,8 +321,13 @@ fn pictures() -> Vec<Case> {
             for (api, body) in with_picture(&url) {
                 let got = exchange(server, &api.post(&body))?;
                 let expect = Expect::status(&[400]);
-                let expect = if api.dialect == Dialect::OpenAi { expect.code("unsupported_media") } else { expect };
-                what.extend(wrong(server, &got, api.dialect, &expect).into_iter().map(|w| format!("{}: {w}", api.path)));
+                let expect =
+                    if api.dialect == Dialect::OpenAi { expect.code("unsupported_media") } else { expect };
+                what.extend(
+                    wrong(server, &got, api.dialect, &expect)
+                        .into_iter()
+                        .map(|w| format!("{}: {w}", api.path)),
+                );
             }
             if listener.accept().is_ok() {
                 what.push("it was fetched".to_owned());
@@ -245,7 +340,9 @@ fn pictures() -> Vec<Case> {
 }
 
 fn with_picture(url: &str) -> Vec<(Api, String)> {
-    let user = |part: String| format!(r#"[{{"role": "user", "content": [{{"type": "text", "text": "what?"}}, {part}]}}]"#);
+    let user = |part: String| {
+        format!(r#"[{{"role": "user", "content": [{{"type": "text", "text": "what?"}}, {part}]}}]"#)
+    };
     let chat = user(format!(r#"{{"type": "image_url", "image_url": {{"url": "{url}"}}}}"#));
     let responses = user(format!(r#"{{"type": "input_image", "image_url": "{url}"}}"#));
     let messages = user(format!(r#"{{"type": "image", "source": {{"type": "url", "url": "{url}"}}}}"#));
@@ -283,7 +380,13 @@ fn histories() -> Vec<Case> {
         .map(|value| {
             let shown: String = value.chars().take(80).collect();
             let bytes = CHAT.post(&CHAT.with("messages", &value));
-            Case::sends(109, format!("a history of {shown}"), Dialect::OpenAi, bytes, Expect::status(&[200, 400]))
+            Case::sends(
+                109,
+                format!("a history of {shown}"),
+                Dialect::OpenAi,
+                bytes,
+                Expect::status(&[200, 400]),
+            )
         })
         .collect()
 }

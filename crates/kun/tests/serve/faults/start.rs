@@ -60,13 +60,18 @@ fn wrong(start: &Start, code: i32, parts: &[&str]) -> Vec<String> {
     if start.code != Some(code) {
         wrong.push(format!("should exit with {code}"));
     }
-    if !(1..=3).contains(&start.stderr.lines().count()) || start.stderr.len() > 1500 || !start.stdout.is_empty() {
+    if !(1..=3).contains(&start.stderr.lines().count())
+        || start.stderr.len() > 1500
+        || !start.stdout.is_empty()
+    {
         wrong.push("should say it in three lines of standard error".to_owned());
     }
     if start.stderr.contains("panicked") || start.stderr.contains(|c: char| c.is_control() && c != '\n') {
         wrong.push("panics or commands the terminal".to_owned());
     }
-    wrong.extend(parts.iter().filter(|part| !start.stderr.contains(*part)).map(|part| format!("should say {part:?}")));
+    wrong.extend(
+        parts.iter().filter(|part| !start.stderr.contains(*part)).map(|part| format!("should say {part:?}")),
+    );
     wrong
 }
 
@@ -113,7 +118,12 @@ const STARTS: &[(u16, &[&str], i32, &[&str])] = &[
     (61, &["MODEL", "--keys", "SCRATCH/absent.keys"], 4, &["absent.keys"]),
     (61, &["MODEL", "--keys", "SCRATCH/bytes.toml"], 2, &["bytes.toml"]),
     (93, &["MODEL", "--tls-cert", "SCRATCH/absent.pem"], 2, &["--tls-key"]),
-    (93, &["MODEL", "--tls-cert", "SCRATCH/absent.pem", "--tls-key", "SCRATCH/absent.pem"], 4, &["absent.pem"]),
+    (
+        93,
+        &["MODEL", "--tls-cert", "SCRATCH/absent.pem", "--tls-key", "SCRATCH/absent.pem"],
+        4,
+        &["absent.pem"],
+    ),
     (93, &["MODEL", "--tls-cert", "SCRATCH/bad.toml", "--tls-key", "SCRATCH/bad.toml"], 2, &["bad.toml"]),
     (95, &["MODEL", "--host", "nonsense"], 2, &["--host"]),
     (95, &["MODEL", "--host", ""], 2, &["--host"]),
@@ -155,13 +165,18 @@ fn a_server_that_cannot_start_says_why_with_the_exit_code_of_its_kind() {
         }
         let started = start(&mut scratch.command(&line));
         let what = wrong(&started, *code, parts);
-        failures.extend(what.into_iter().map(|what| format!("row {row}: {arguments:?}: {what}: {started:?}")));
+        failures
+            .extend(what.into_iter().map(|what| format!("row {row}: {arguments:?}: {what}: {started:?}")));
     }
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("bound").port().to_string();
     let started = start(&mut scratch.command(["serve", &model, "--port", &port]));
     let pid = format!("by pid {}", std::process::id());
-    failures.extend(wrong(&started, 4, &["address in use", &pid]).into_iter().map(|what| format!("row 25: {what}: {started:?}")));
+    failures.extend(
+        wrong(&started, 4, &["address in use", &pid])
+            .into_iter()
+            .map(|what| format!("row 25: {what}: {started:?}")),
+    );
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
 }
 
@@ -174,7 +189,8 @@ fn no_broken_model_is_served() {
     let mut failures = Vec::new();
     let mut check = |name: &str, path: &Path, parts: &[&str]| {
         let started = start(scratch.command(["serve"]).arg(path).args(["--port", "0"]));
-        failures.extend(wrong(&started, 3, parts).into_iter().map(|what| format!("{name}: {what}: {started:?}")));
+        failures
+            .extend(wrong(&started, 3, parts).into_iter().map(|what| format!("{name}: {what}: {started:?}")));
     };
     for broken::Case { name, bytes, expect } in cases {
         let path = scratch.file("broken.gguf", bytes);
@@ -217,7 +233,9 @@ fn odd_surroundings_keep_no_server_from_working() {
         answers(32, what, &Server::spawn(scratch, command));
     }
     // Row 33: a terminal of one column, or none.
-    for (name, value) in [("COLUMNS", "1"), ("COLUMNS", "0"), ("COLUMNS", "x"), ("NO_COLOR", "1"), ("TERM", "dumb")] {
+    for (name, value) in
+        [("COLUMNS", "1"), ("COLUMNS", "0"), ("COLUMNS", "x"), ("NO_COLOR", "1"), ("TERM", "dumb")]
+    {
         let (scratch, model) = self::scratch();
         let mut command = scratch.command(["serve", &model, "--port", "0"]);
         command.env(name, value);

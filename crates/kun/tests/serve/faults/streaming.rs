@@ -43,9 +43,17 @@ pub(super) fn cases() -> Vec<Case> {
         }
         for leave in [Leave::Reset, Leave::Close] {
             let streamed = move |server: &Server| goes(server, api, true, Stage::Later, leave);
-            cases.push(Case::does(65, format!("{}: a client of a stream goes: {leave:?}", api.path), streamed));
+            cases.push(Case::does(
+                65,
+                format!("{}: a client of a stream goes: {leave:?}", api.path),
+                streamed,
+            ));
             let whole = move |server: &Server| goes(server, api, false, Stage::Sent, leave);
-            cases.push(Case::does(66, format!("{}: a client of a whole answer goes: {leave:?}", api.path), whole));
+            cases.push(Case::does(
+                66,
+                format!("{}: a client of a whole answer goes: {leave:?}", api.path),
+                whole,
+            ));
         }
         for stream in [false, true] {
             let what = format!("{}: a client says that it has said all, stream: {stream}", api.path);
@@ -80,7 +88,8 @@ fn short(api: Api, stream: bool) -> String {
 
 fn goes(server: &Server, api: Api, stream: bool, stage: Stage, leave: Leave) -> Result<(), String> {
     let cancelled = metrics::sum(server, "kun_cancelled_total");
-    let text = request(api.path, &if stage == Stage::Done { short(api, stream) } else { long(api, stream) }, &[]);
+    let text =
+        request(api.path, &if stage == Stage::Done { short(api, stream) } else { long(api, stream) }, &[]);
     let head = text.find("\r\n\r\n").expect("a head") + 4;
     let mut connection = server.connect();
     let sent = match stage {
@@ -103,15 +112,21 @@ fn goes(server: &Server, api: Api, stream: bool, stage: Stage, leave: Leave) -> 
         Leave::Reset => reset(connection),
         Leave::Close => drop(connection),
     }
-    let freed = wait_for(FREED, || gauge(server, "kun_kv_pages_used") == 0.0 && gauge(server, "kun_requests_waiting") == 0.0);
+    let freed = wait_for(FREED, || {
+        gauge(server, "kun_kv_pages_used") == 0.0 && gauge(server, "kun_requests_waiting") == 0.0
+    });
     if freed.is_none() {
         return Err(format!("pages are still used after {FREED:?}"));
     }
     let counted = metrics::sum(server, "kun_cancelled_total") - cancelled;
     match stage {
-        Stage::Head | Stage::Body | Stage::Done if counted != 0.0 => Err(format!("{counted} were counted as cancelled")),
+        Stage::Head | Stage::Body | Stage::Done if counted != 0.0 => {
+            Err(format!("{counted} were counted as cancelled"))
+        }
         // It may have ended just before.
-        Stage::Later | Stage::FirstBytes | Stage::Sent if counted > 1.0 => Err(format!("{counted} were counted")),
+        Stage::Later | Stage::FirstBytes | Stage::Sent if counted > 1.0 => {
+            Err(format!("{counted} were counted"))
+        }
         _ => Ok(()),
     }
 }
@@ -130,9 +145,21 @@ fn text_of(got: &Got) -> Result<String, String> {
     for line in got.reply.text().lines() {
         let line = line.strip_prefix("data: ").unwrap_or(line);
         let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-        let pieces = ["/choices/0/message/content", "/choices/0/delta/content", "/choices/0/text", "/message/content", "/response", "/delta", "/delta/text", "/content/0/text", "/output/0/content/0/text"];
+        let pieces = [
+            "/choices/0/message/content",
+            "/choices/0/delta/content",
+            "/choices/0/text",
+            "/message/content",
+            "/response",
+            "/delta",
+            "/delta/text",
+            "/content/0/text",
+            "/output/0/content/0/text",
+        ];
         // The last events of some streams have the whole text again.
-        let is_again = value["type"].as_str().is_some_and(|kind| !kind.ends_with("delta") && kind != "message") && value.get("object").is_none();
+        let is_again =
+            value["type"].as_str().is_some_and(|kind| !kind.ends_with("delta") && kind != "message")
+                && value.get("object").is_none();
         if is_again {
             continue;
         }
@@ -154,7 +181,9 @@ fn same(usual: &str, got: &Got) -> Result<(), String> {
 fn half_closes(server: &Server, api: Api, stream: bool) -> Result<(), String> {
     let usual = usual(server, api, stream)?;
     let mut connection = server.connect();
-    connection.write_all(request(api.path, &short(api, stream), &[]).as_bytes()).map_err(|e| e.to_string())?;
+    connection
+        .write_all(request(api.path, &short(api, stream), &[]).as_bytes())
+        .map_err(|e| e.to_string())?;
     connection.shutdown(Shutdown::Write).map_err(|e| e.to_string())?;
     same(&usual, &read(&connection)?)
 }
@@ -171,11 +200,12 @@ fn byte_by_byte(server: &Server, api: Api, stream: bool) -> Result<(), String> {
 
 fn older_http(server: &Server, api: Api, stream: bool) -> Result<(), String> {
     let usual = usual(server, api, stream)?;
-    let text = request(api.path, &short(api, stream), &[]).replace("HTTP/1.1", "HTTP/1.0").replace("Connection: close\r\n", "");
+    let text = request(api.path, &short(api, stream), &[])
+        .replace("HTTP/1.1", "HTTP/1.0")
+        .replace("Connection: close\r\n", "");
     let got = exchange(server, text.as_bytes())?;
     if got.reply.header("transfer-encoding").is_some() || !got.closed {
         return Err(format!("not ended by the connection's end: {:?}", got.reply.headers));
     }
     same(&usual, &got)
 }
-

@@ -17,18 +17,33 @@ const TEMPLATES: &[(u16, &str, &str, &str)] = &[
     (16, "{{ unclosed", "invalid_chat_template", "line 1"),
     (16, "a\n{% for m in messages %}\n{% endif %}", "invalid_chat_template", "line 3"),
     (105, "{% for i in range(10000000000) %}x{% endfor %}", "template_error", ""),
-    (105, "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}", "template_error", ""),
+    (
+        105,
+        "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}",
+        "template_error",
+        "",
+    ),
     (105, "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "template_error", ""),
     (105, "{{ 'a' * 2000000000 }}", "template_error", ""),
     (105, "{{ ('a' * 1000000) * 1000000 }}", "template_error", ""),
-    (105, "{% set ns = namespace(a='aaaaaaaa') %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}{{ ns.a }}", "template_error", ""),
+    (
+        105,
+        "{% set ns = namespace(a='aaaaaaaa') %}{% for i in range(60) %}{% set ns.a = ns.a + ns.a %}{% endfor %}{{ ns.a }}",
+        "template_error",
+        "",
+    ),
     (105, "{% include '/etc/passwd' %}", "", ""),
     (105, "{% import '/etc/passwd' as x %}", "", ""),
     (105, "{% extends 'base' %}", "", ""),
     (105, "{{ ''.__class__.__mro__[1].__subclasses__() }}", "template_error", ""),
     (105, "{{ cycler.__init__.__globals__.os.popen('id').read() }}", "template_error", ""),
     (105, "{{ messages[0].content.__class__ }}{{ nothing.at.all }}", "template_error", ""),
-    (111, "{{ raise_exception('roles must alternate user/assistant') }}", "template_error", "roles must alternate user/assistant"),
+    (
+        111,
+        "{{ raise_exception('roles must alternate user/assistant') }}",
+        "template_error",
+        "roles must alternate user/assistant",
+    ),
 ];
 
 pub(super) fn cases() -> Vec<Case> {
@@ -39,7 +54,13 @@ pub(super) fn cases() -> Vec<Case> {
         cases.push(Case::does(*row, format!("the template {shown:?}"), act));
     }
     // What a client says is data: no template looks into it.
-    for said in ["{{ 7 * 7 }}", "{% for i in range(10000000000) %}", "{{ raise_exception('x') }}", "${7*7}", "{# a #}"] {
+    for said in [
+        "{{ 7 * 7 }}",
+        "{% for i in range(10000000000) %}",
+        "{{ raise_exception('x') }}",
+        "${7*7}",
+        "{# a #}",
+    ] {
         let act = move |server: &Server| {
             let body = json!({"messages": [{"role": "user", "content": said}]});
             let got = exchange(server, &TEMPLATE.post(&body.to_string()))?;
@@ -66,7 +87,9 @@ fn with_template(template: &str, code: &'static str, part: &str) -> Result<(), S
         let mut expect = Expect::field(api.input).says(part);
         // Whether a template is refused when it is loaded or when it runs is all the same.
         expect.code = if code.is_empty() { None } else { Some(code) };
-        what.extend(wrong(&server, &got, api.dialect, &expect).into_iter().map(|w| format!("{}: {w}", api.path)));
+        what.extend(
+            wrong(&server, &got, api.dialect, &expect).into_iter().map(|w| format!("{}: {w}", api.path)),
+        );
     }
     let got = exchange(&server, &COMPLETIONS.post(COMPLETIONS.good))?;
     what.extend(wrong(&server, &got, Dialect::OpenAi, &Expect::status(&[200])));

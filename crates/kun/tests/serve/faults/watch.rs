@@ -33,7 +33,8 @@ impl Watch {
             panic!("the server is gone: {}", server.log());
         }
         let asked = Instant::now();
-        let health = exchange(server, b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let health =
+            exchange(server, b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         match health {
             Ok(got) if got.reply.status == 200 && asked.elapsed() < Duration::from_secs(1) => {}
             Ok(got) => wrong.push(format!("health: {} after {:?}", got.reply.status, asked.elapsed())),

@@ -22,8 +22,20 @@ const BEGINNINGS: [&str; 4] = [
     "hello hello he said, hell and high water, ",
     "",
 ];
-const WORDS: [&str; 12] =
-    ["he", "hell", "hello", "water", "zebra", "\u{e9}t\u{e9}", "\u{6c34}", "1, 2, 3", "\n", " the", "{}", "fox"];
+const WORDS: [&str; 12] = [
+    "he",
+    "hell",
+    "hello",
+    "water",
+    "zebra",
+    "\u{e9}t\u{e9}",
+    "\u{6c34}",
+    "1, 2, 3",
+    "\n",
+    " the",
+    "{}",
+    "fox",
+];
 
 /// Random requests, all different.
 pub(super) fn asks(count: usize, seed: u64, most_tokens: u64) -> Vec<Ask> {
@@ -91,7 +103,11 @@ fn ask(number: usize, dice: &mut Dice, most_tokens: u64) -> Ask {
         set("frequency_penalty", 0.5.into());
         set("logit_bias", json!({"104": 5.0, "32": -100.0}));
     }
-    Ask { path: if is_chat { "/v1/chat/completions" } else { "/v1/completions" }, body, stream: dice.once_in(2) }
+    Ask {
+        path: if is_chat { "/v1/chat/completions" } else { "/v1/completions" },
+        body,
+        stream: dice.once_in(2),
+    }
 }
 
 impl Ask {

@@ -2,6 +2,8 @@
 //!
 //! Whatever is wrong with it is said with the field that it is wrong in, or with the byte where JSON ends to be JSON.
 
+mod objects;
+
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, ORIGIN};
@@ -14,6 +16,7 @@ use crate::body_memory::{Crowded, Held};
 use crate::connection::too_slow;
 use crate::error::ApiError;
 use crate::state::App;
+use objects::Objects;
 
 /// How deep lists and objects may stand in each other.
 const DEPTH_MAX: usize = 100;
@@ -102,7 +105,7 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     check_depth(bytes)?;
     check_object(bytes)?;
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Objects(&mut json)).map_err(|error| {
         let path = error.path().to_string();
         described(error.inner(), &path, bytes)
     })?;

@@ -34,8 +34,10 @@ pub(crate) use link::Link;
 
 /// Bytes that the system keeps for a client that does not read.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
-/// A wait for a place or a file handle, before the next idle connection is asked to make room.
-const ROOM_WAIT: Duration = Duration::from_millis(20);
+/// A wait for a place or a file handle after an idle connection was asked to make room.
+const LEAVE_WAIT: Duration = Duration::from_millis(2);
+/// The same where there is none to ask.
+const ROOM_WAIT: Duration = Duration::from_millis(50);
 /// The same trouble is not said more often than this.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// How long cancelled answers may take to say so.
@@ -144,8 +146,8 @@ async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
             }
             Err(error) if is_lack(&error) => {
                 said.say(|| tracing::warn!(%error, "no connection can be accepted; allow more open files (ulimit -n)"));
-                app.front.shed.notify_one();
-                tokio::time::sleep(ROOM_WAIT).await;
+                let wait = if app.front.shed.ask() { LEAVE_WAIT } else { ROOM_WAIT };
+                tokio::time::sleep(wait).await;
             }
             // The client has gone again.
             Err(_) => tokio::task::yield_now().await,
@@ -155,14 +157,14 @@ async fn accept(listener: &TcpListener, router: &Router, app: &Arc<App>) {
 
 /// A place for one more connection. Where there is none, idle connections are asked to go, the oldest first.
 async fn place(places: &Arc<Semaphore>, app: &App, said: &mut Said) -> OwnedSemaphorePermit {
+    let mut wait = LEAVE_WAIT;
     loop {
-        match timeout(ROOM_WAIT, Arc::clone(places).acquire_owned()).await {
-            Ok(Ok(place)) => return place,
-            Ok(Err(_)) => std::future::pending().await,
+        match timeout(wait, Arc::clone(places).acquire_owned()).await {
+            Ok(place) => return place.expect("nobody closes the semaphore"),
             Err(_) => {
                 let connections = app.config.connections_max;
                 said.say(|| tracing::warn!(connections, "there are as many connections as may be"));
-                app.front.shed.notify_one();
+                wait = if app.front.shed.ask() { LEAVE_WAIT } else { ROOM_WAIT };
             }
         }
     }

@@ -47,7 +47,7 @@ pub(crate) struct ApiError {
     /// When another try makes sense.
     pub(crate) retry_after: Option<Duration>,
     /// More for programs: numbers beside a message that has them in words.
-    pub(crate) extra: Map<String, Value>,
+    pub(crate) extra: Box<Map<String, Value>>,
 }
 
 impl ApiError {
@@ -59,7 +59,7 @@ impl ApiError {
             param: None,
             message: message.into(),
             retry_after: None,
-            extra: Map::new(),
+            extra: Box::default(),
         }
     }
 
@@ -137,7 +137,7 @@ impl ApiError {
                 error.insert("type".to_owned(), self.kind.into());
                 error.insert("param".to_owned(), self.param.clone().into());
                 error.insert("code".to_owned(), self.code.into());
-                error.extend(self.extra.clone());
+                error.extend(self.extra.iter().map(|(name, value)| (name.clone(), value.clone())));
                 json!({ "error": error })
             }
             Dialect::Anthropic => {

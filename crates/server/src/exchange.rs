@@ -161,7 +161,8 @@ fn id_of(request: &Request) -> String {
 
 /// The layer around everything.
 pub(crate) async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response<Body> {
-    let guard = (!app.front.is_draining()).then(|| app.front.active());
+    // First counted, then asked: so a drain that begins meanwhile waits for it, or it is turned away.
+    let guard = Some(app.front.active()).filter(|_| !app.front.is_draining());
     let link = request.extensions().get::<Link>().cloned();
     let dialect = Dialect::of(request.uri().path(), anthropic::is_asked(request.headers()));
     let exchange = Arc::new(Exchange::new(&request, Arc::clone(&app.front.metrics)));

@@ -8,6 +8,7 @@ mod gate;
 mod origin;
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
@@ -42,8 +43,39 @@ pub(crate) struct Front {
     draining: watch::Sender<bool>,
     /// Requests that are answered.
     active: Arc<watch::Sender<usize>>,
-    /// Tells the connection that has been idle for the longest time to make room.
-    pub(crate) shed: Notify,
+    pub(crate) shed: Shed,
+}
+
+/// How an idle connection is asked to make room.
+#[derive(Debug, Default)]
+pub(crate) struct Shed {
+    /// It wakes the one that has waited for the longest time.
+    notify: Notify,
+    waiting: AtomicUsize,
+}
+
+impl Shed {
+    /// Comes to pass when the connection that awaits it should go. It is idle for so long.
+    pub(crate) async fn asked(&self) {
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Relaxed);
+            }
+        }
+        self.waiting.fetch_add(1, Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        self.notify.notified().await;
+    }
+
+    /// Asks the one that has been idle for the longest time, and tells whether there is one.
+    pub(crate) fn ask(&self) -> bool {
+        let any = self.waiting.load(Relaxed) > 0;
+        if any {
+            self.notify.notify_one();
+        }
+        any
+    }
 }
 
 /// A request that is answered, up to the last byte of its answer. The end of a drain waits for it.
@@ -68,7 +100,7 @@ impl Front {
             tls: RwLock::new(config.tls.clone()),
             draining: watch::Sender::new(false),
             active: Arc::new(watch::Sender::new(0)),
-            shed: Notify::new(),
+            shed: Shed::default(),
         }
     }
 

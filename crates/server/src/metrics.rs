@@ -6,6 +6,7 @@
 pub(crate) mod meter;
 mod scrape;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -117,7 +118,7 @@ impl Metrics {
     /// Puts every family under its names. The library adds `_total` to those of counters.
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("kun_http_requests", "Requests answered", self.requests.clone());
+        registry.register("kun_requests", "Requests that were answered or left", self.requests.clone());
         let histograms: [(&[&str], &str, &Histograms); 8] = [
             (
                 &["kun_time_to_first_token_seconds", "vllm:time_to_first_token_seconds"],
@@ -126,7 +127,7 @@ impl Metrics {
             ),
             (
                 &[
-                    "kun_inter_token_latency_seconds",
+                    "kun_inter_token_seconds",
                     "vllm:inter_token_latency_seconds",
                     "vllm:time_per_output_token_seconds",
                 ],
@@ -134,7 +135,7 @@ impl Metrics {
                 &self.gap,
             ),
             (
-                &["kun_request_seconds", "vllm:e2e_request_latency_seconds"],
+                &["kun_end_to_end_seconds", "vllm:e2e_request_latency_seconds"],
                 "From a request's arrival to the end of an answer",
                 &self.whole,
             ),
@@ -169,15 +170,11 @@ impl Metrics {
         }
         let counters: [(&[&str], &str, &Counters); 4] = [
             (
-                &["kun_prompt_tokens", "vllm:prompt_tokens", "vllm:prefix_cache_queries"],
+                &["kun_prompt_tokens", "vllm:prompt_tokens"],
                 "Tokens of prompts, those from the cache included",
                 &self.prompt_tokens,
             ),
-            (
-                &["kun_cached_prompt_tokens", "vllm:prefix_cache_hits"],
-                "Tokens of prompts that were not computed again",
-                &self.cached_tokens,
-            ),
+            (&["kun_cached_tokens"], "Tokens of prompts that were not computed again", &self.cached_tokens),
             (
                 &["kun_generated_tokens", "vllm:generation_tokens"],
                 "Tokens of answers",
@@ -231,26 +228,30 @@ pub(crate) async fn show(
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], classic(&written)))
 }
 
-/// The older text format: there a counter's name has its `_total` in the lines that describe it as well.
+/// The older text format: there a counter's name has its `_total` in the lines that describe it as well, and information
+/// is a gauge that is 1.
 fn classic(open: &str) -> String {
-    let mut counter = None;
-    let mut written = String::with_capacity(open.len());
-    // A description comes before the type, so the type is looked up ahead.
-    let types: Vec<&str> = open.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+    let types: HashMap<&str, &str> =
+        open.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let mut written = String::with_capacity(open.len() + open.len() / 8);
     for line in open.lines() {
         let mut words = line.splitn(4, ' ');
         let (sign, what, name, rest) = (words.next(), words.next(), words.next(), words.next());
-        if let (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name)) = (sign, what, name) {
-            if what == "HELP" {
-                let typed = format!("# TYPE {name} counter");
-                counter = types.contains(&typed.as_str()).then_some(name);
+        let (Some("#"), Some(what @ ("HELP" | "TYPE")), Some(name)) = (sign, what, name) else {
+            if sign != Some("#") {
+                written.push_str(line);
+                written.push('\n');
             }
-            let suffix = if counter == Some(name) { "_total" } else { "" };
-            written.push_str(&format!("# {what} {name}{suffix} {}\n", rest.unwrap_or_default()));
-        } else if sign != Some("#") {
-            written.push_str(line);
-            written.push('\n');
-        }
+            continue;
+        };
+        let (suffix, kind) = match types.get(name) {
+            Some(&"counter") => ("_total", "counter"),
+            Some(&"info") => ("_info", "gauge"),
+            Some(kind) => ("", *kind),
+            None => ("", "untyped"),
+        };
+        let rest = if what == "TYPE" { kind } else { rest.unwrap_or_default() };
+        written.push_str(&format!("# {what} {name}{suffix} {rest}\n"));
     }
     written
 }
@@ -266,16 +267,15 @@ mod tests {
         metrics.answered(&Method::from_bytes(b"BREW").expect("a method"), "none", 404);
         let mut open = String::new();
         text::encode_registry(&mut open, &metrics.registry).expect("strings can be written");
-        let line =
-            "kun_http_requests_total{method=\"POST\",route=\"/v1/chat/completions\",status=\"200\"} 1\n";
-        assert!(open.contains("# TYPE kun_http_requests counter\n") && open.contains(line), "{open}");
+        let line = "kun_requests_total{method=\"POST\",route=\"/v1/chat/completions\",status=\"200\"} 1\n";
+        assert!(open.contains("# TYPE kun_requests counter\n") && open.contains(line), "{open}");
         assert!(open.contains("method=\"other\""), "{open}");
         let classic = classic(&open);
         assert!(
-            classic.contains("# TYPE kun_http_requests_total counter\n") && classic.contains(line),
+            classic.contains("# TYPE kun_requests_total counter\n") && classic.contains(line),
             "{classic}"
         );
-        assert!(classic.contains("# HELP kun_http_requests_total Requests answered"), "{classic}");
+        assert!(classic.contains("# HELP kun_requests_total Requests that were answered"), "{classic}");
         assert!(classic.contains("# TYPE kun_queue_seconds histogram\n"), "{classic}");
     }
 }

@@ -1,8 +1,9 @@
 //! A model that is served: the engine's handle, and what turns text into its tokens and back.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use engine::batch::PAGE_TOKENS;
 use engine::engine::{Generation, Handle};
 use engine::limits::Refused;
 use engine::request::{Pooling, Request, TokenId};
@@ -11,6 +12,7 @@ use text::template::{ChatTemplate, TemplateError, TemplateLimits};
 use text::tokenizer::{Specials, Tokenizer};
 
 use crate::error::{self, ApiError};
+use crate::running::timed_out;
 
 /// A loaded model, as whoever starts the server gives it.
 pub struct ServedModel {
@@ -157,6 +159,7 @@ impl ServedModel {
 
     /// Hands requests to the engine, all or none. `prompt` names the field that the prompts came from.
     pub(crate) fn submit(&self, requests: Vec<Request>, prompt: &str) -> Result<Vec<Generation>, ApiError> {
+        self.check_deadlines(&requests)?;
         let refused = |why: Refused| error::refused(why, prompt, self.retry_after());
         self.handle.submit_all(requests).map_err(refused)
     }
@@ -173,8 +176,80 @@ impl ServedModel {
         Err(error::refused(Refused::QueueFull { queue_max }, "prompt", self.retry_after()))
     }
 
-    /// When the queue is likely to have a place again.
+    /// Refuses requests that can't be answered in the time that they have, by what was measured. Only what has to be done
+    /// in any case counts: an answer may be shorter than it was allowed to be, and of a prompt as much may be cached as
+    /// there are pages.
+    fn check_deadlines(&self, requests: &[Request]) -> Result<(), ApiError> {
+        let Some(deadline) = requests.iter().filter_map(|request| request.rank.deadline).min() else {
+            return Ok(());
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(timed_out());
+        }
+        let stats = self.handle.stats();
+        let cached = (stats.pages_cached + stats.pages_used) * PAGE_TOKENS;
+        let waits = requests.iter().filter_map(|request| {
+            let prompt_tokens = request.prompt.len().saturating_sub(cached);
+            let wait = stats.wait_estimate(prompt_tokens, request.min_tokens.max(1))?;
+            // The order is not that of arrival where priorities and keys have a say: who stands before it is not known.
+            let in_order = request.rank.priority >= 0 && request.rank.owner == 0;
+            let before = if in_order { wait.begin } else { Duration::ZERO };
+            Some((before, wait.end.saturating_sub(wait.begin)))
+        });
+        let Some((before, own)) = waits.max_by_key(|(before, own)| before.saturating_add(*own)) else {
+            return Ok(());
+        };
+        check_time(before, own, left)
+    }
+
+    /// When the queue is likely to have room again: when those that wait now have begun, by what was measured.
     fn retry_after(&self) -> Duration {
-        Duration::from_secs(1)
+        const LEAST: Duration = Duration::from_secs(1);
+        const MOST: Duration = Duration::from_secs(600);
+        self.handle.stats().wait_estimate(1, 1).map_or(LEAST, |wait| wait.begin.clamp(LEAST, MOST))
+    }
+}
+
+/// Refuses a request that has `left` and needs `own` after a wait of `before`. It may come again if that is the wait's
+/// fault.
+fn check_time(before: Duration, own: Duration, left: Duration) -> Result<(), ApiError> {
+    let needed = before.saturating_add(own);
+    if needed <= left {
+        return Ok(());
+    }
+    let (needed_ms, left_ms) = (needed.as_millis(), left.as_millis());
+    let message = format!(
+        "this request needs about {needed_ms} ms by what was measured, {} ms of them in the queue, and has {left_ms} ms",
+        before.as_millis()
+    );
+    let error = if own > left {
+        ApiError::invalid(format!("{message}; allow more time or ask for less"))
+    } else {
+        ApiError::overloaded(format!("{message}; try again later"), needed - left)
+    };
+    Err(error.with_code("deadline_unreachable"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_cannot_be_met_is_told_with_what_would_help() {
+        let check = |[before, own, left]: [u64; 3], expect: Option<(u16, Option<u64>)>| {
+            let [before, own, left] = [before, own, left].map(Duration::from_millis);
+            let error = check_time(before, own, left).err();
+            assert!(error.iter().all(|error| error.code == Some("deadline_unreachable")));
+            let told = error.map(|error| {
+                (error.status.as_u16(), error.retry_after.map(|after| after.as_millis() as u64))
+            });
+            assert_eq!(told, expect, "{before:?} {own:?} {left:?}");
+        };
+        check([0, 10, 10], None);
+        check([500, 500, 1000], None);
+        check([0, 11, 10], Some((400, None)));
+        check([900, 500, 1000], Some((429, Some(400))));
+        check([900, 1500, 1000], Some((400, None)));
     }
 }

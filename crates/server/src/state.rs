@@ -40,12 +40,16 @@ impl App {
         self.registry.get(name).await
     }
 
-    /// The same for a request that something is to be computed for. The place is kept until the request is handed to
-    /// the engine.
+    /// The same for a request that something is to be computed for. The place is kept until its text has become tokens.
     pub(crate) async fn admit(&self, name: Option<&str>) -> Result<(Arc<ServedModel>, Place<'_>), ApiError> {
         let model = self.registry.get(name).await?;
-        let place = self.admission.enter(&model).await?;
+        let place = self.enter(&model).await?;
         Ok((model, place))
+    }
+
+    /// Lets a request in whose model is known already.
+    pub(crate) async fn enter(&self, model: &ServedModel) -> Result<Place<'_>, ApiError> {
+        self.admission.enter(model).await
     }
 
     /// The models that are loaded.

@@ -66,6 +66,9 @@ pub(crate) fn run(args: &LoadArgs, environment: &Environment, interrupts: &Inter
         if run.is_interrupted {
             return Err(Failure::interrupted());
         }
+        for (kind, (count, message)) in &run.failures {
+            output::note(format!("warmup: {count} failed ({}), at first: {message}", kind.name()));
+        }
     }
     let run = measure(&server, &requests, &plan, "load", interrupts)?;
     let report = Report::new(Settings::new(args, server.address(), &requests, &plan), &run);

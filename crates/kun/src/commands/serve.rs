@@ -42,6 +42,7 @@ pub(crate) fn serve(args: &ServeArgs, environment: &Environment, interrupts: &In
         budget,
         auto,
         bodies: settings.server.body_memory_bytes as u64,
+        connections_max: settings.server.connections_max,
         queue_max: settings.queue_max,
         sequences_max: settings.sequences_max,
     };

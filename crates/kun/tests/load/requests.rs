@@ -166,4 +166,11 @@ fn what_warms_up_does_not_count() {
     prompts.sort_unstable();
     prompts.dedup();
     assert_eq!((asked.len(), prompts.len()), (8, 8));
+    let full = Server::start(|_, number| match number {
+        0 => Answer::json(429, &json!({"error": {"message": "full"}})),
+        _ => Answer::stream(&completion(9, 0, 3), Duration::ZERO),
+    });
+    let ended = Scratch::new().run(["load", &full.url(), "--warmup", "1", "--requests", "1"]);
+    assert_eq!(ended.stderr, "warmup: 1 failed (429), at first: HTTP 429: full\n", "{ended:?}");
+    assert!(ended.stdout.contains("1 ok, 0 failed"), "{ended:?}");
 }

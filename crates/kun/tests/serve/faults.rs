@@ -53,7 +53,7 @@ fn every_fault_gets_its_answer_and_leaves_the_server_as_it_was() {
                 wrong.extend(watch.look(&mut server));
                 failures.extend(wrong.into_iter().map(|what| format!("row {row}: {}: {what}", case.name)));
                 // Of hundreds of cases on a broken server none says more than the first.
-                assert!(failures.len() < 60, "{}", failures.join("\n"));
+                assert!(failures.len() < 500, "{}", failures.join("\n"));
             }
             if round == Round::Measured {
                 failures.extend(watch.memory(&server).map(|what| format!("row {row}: {what}")));

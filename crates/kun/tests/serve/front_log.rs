@@ -90,16 +90,16 @@ fn metrics_tell_what_was_done_under_both_names() {
         ("vllm:generation_tokens_total", 14.0),
         ("kun_prompt_tokens_total", prompt),
         ("vllm:prompt_tokens_total", prompt),
-        ("vllm:prefix_cache_queries_total", prompt),
+        ("vllm:prefix_cache_queries_total", 2.0 * prompt),
         ("vllm:prefix_cache_hits_total", 0.0),
         ("kun_time_to_first_token_seconds_count", 2.0),
         ("vllm:time_to_first_token_seconds_count", 2.0),
-        ("kun_inter_token_latency_seconds_count", 12.0),
+        ("kun_inter_token_seconds_count", 12.0),
         ("vllm:time_per_output_token_seconds_count", 12.0),
         ("vllm:inter_token_latency_seconds_count", 12.0),
         ("vllm:e2e_request_latency_seconds_count", 2.0),
         ("vllm:request_queue_time_seconds_count", 2.0),
-        ("kun_request_seconds_count", 2.0),
+        ("kun_end_to_end_seconds_count", 2.0),
         ("vllm:num_requests_running", 0.0),
         ("vllm:num_requests_waiting", 0.0),
         ("vllm:kv_cache_usage_perc", 0.0),
@@ -107,7 +107,7 @@ fn metrics_tell_what_was_done_under_both_names() {
         ("vllm:num_preemptions_total", 0.0),
         ("kun_kv_pages_used", 0.0),
         ("kun_cancelled_total", 0.0),
-        ("kun_http_requests_total", 2.0),
+        ("kun_requests_total", 2.0),
     ] {
         let found: f64 = values(text, name).sum();
         assert_eq!(found, value, "{name} in {text}");
@@ -118,7 +118,8 @@ fn metrics_tell_what_was_done_under_both_names() {
         "# TYPE vllm:num_requests_running gauge",
         "vllm:request_success_total{model_name=",
         "finished_reason=\"length\"} 2",
-        "kun_http_requests_total{method=\"POST\",route=\"/v1/completions\",status=\"400\"} 1",
+        "kun_requests_total{method=\"POST\",route=\"/v1/completions\",status=\"400\"} 1",
+        "# TYPE kun_build_info gauge",
         "kun_build_info{version=",
         "vllm:cache_config_info{model_name=",
     ] {

@@ -7,6 +7,7 @@ mod broken;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod kun;
 mod measure;
+mod memory;
 mod metrics;
 #[path = "../cli/model.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
@@ -17,6 +18,7 @@ mod server;
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod vocabulary;
 
+mod admission;
 mod anthropic;
 mod embeddings;
 mod faults;
@@ -31,7 +33,9 @@ mod front_tls;
 mod ollama;
 mod openai;
 mod openapi;
+mod registry;
 mod responses;
+mod start;
 mod tokens;
 mod under_load;
 mod wire;

@@ -4,6 +4,8 @@
 //! on a line of its own. The results of tools, which are blocks of the user's here, become messages of their own before the
 //! rest of the turn.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -22,8 +24,18 @@ pub(crate) struct Message {
     /// user, assistant or system.
     role: String,
     /// A string or a list of blocks.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Content)]
     content: Value,
+}
+
+/// How a content is described.
+#[derive(ToSchema)]
+#[schema(as = AnthropicContent)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it stands in the OpenAPI document only")]
+pub(crate) enum Content {
+    Text(String),
+    Blocks(Vec<BTreeMap<String, Value>>),
 }
 
 /// The messages as a template takes them.
@@ -129,10 +141,13 @@ impl Turn {
             }
             ("user", "tool_result") => {
                 let content = block.get("content").filter(|content| !content.is_null());
-                let texts = content.map_or_else(|| Ok(Vec::new()), |c| texts(c, &format!("{place}.content")));
+                let text = match content {
+                    Some(content) => texts(content, &format!("{place}.content"))?.concat(),
+                    None => String::new(),
+                };
                 let is_error = block.get("is_error").and_then(Value::as_bool).unwrap_or(false);
                 let result = Some((string(block, "tool_use_id", place)?, is_error));
-                return Ok(Some(Turn { text: texts?.concat(), result, ..Turn::of("tool") }));
+                return Ok(Some(Turn { text, result, ..Turn::of("tool") }));
             }
             (_, kind) => return Err(no_block(kind, self.role, place)),
         }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::content::{self, Message};
+use super::content::{self, Content, Message};
 use crate::conversation;
 use crate::error::ApiError;
 use crate::job::{Caller, Job, Parameters, Seed, whole, within};
@@ -24,19 +24,22 @@ pub(crate) struct MessagesRequest {
     #[serde(default)]
     model: Option<String>,
     messages: Vec<Message>,
-    /// At least 1.
+    #[schema(minimum = 1, maximum = 2_147_483_647)]
     max_tokens: i64,
     /// A string or a list of blocks of text. A billing header at its beginning is left out: it changes with every
     /// request, and nothing behind it would be found in the cache.
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Content>)]
     system: Option<Value>,
     /// 0 to 1; 0 takes the most probable token.
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
     temperature: Option<f32>,
     #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 1)]
     top_p: Option<f32>,
     #[serde(default)]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
     top_k: Option<i64>,
     #[serde(default)]
     stop_sequences: Option<Vec<String>>,
@@ -90,7 +93,7 @@ pub(crate) struct CountRequest {
     model: Option<String>,
     messages: Vec<Message>,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Content>)]
     system: Option<Value>,
     #[serde(default)]
     thinking: Option<Thinking>,
@@ -173,7 +176,7 @@ impl MessagesRequest {
             tools: self.tools,
             tool_choice: self.tool_choice,
         };
-        let model = app.model(self.model.as_deref()).await?;
+        let (model, _place) = app.admit(self.model.as_deref()).await?;
         let tokens = prompt.tokens(&model).await?;
         let job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
         Ok(Lowered { job, stream: self.stream.unwrap_or(false) })

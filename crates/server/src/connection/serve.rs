@@ -104,7 +104,7 @@ async fn answer(link: &Link, router: Router, app: &App) {
             () = draining.as_mut(), if !drains => drains = true,
             () = sleep(FIRST_WORDS), if drains && idle && link.served() == 0 => return,
             () = std::future::ready(()), if drains && idle && link.served() > 0 => return,
-            () = app.front.shed.notified(), if idle => return,
+            () = app.front.shed.asked(), if idle => return,
         }
     }
 }

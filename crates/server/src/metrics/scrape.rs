@@ -41,14 +41,21 @@ fn engines(app: &App, registry: &mut Registry) {
     let running = gauge(&["kun_requests_running", "vllm:num_requests_running"], "Sequences that run");
     let waiting = gauge(&["kun_requests_waiting", "vllm:num_requests_waiting"], "Requests that wait");
     let used = gauge(&["kun_kv_pages_used"], "Pages of the KV cache that sequences have");
+    let cached = gauge(&["kun_kv_pages_cached"], "Pages that the prefix cache keeps until they are needed");
     let total = gauge(&["kun_kv_pages_total"], "Pages of the KV cache");
     let share = gauge(
         &["kun_kv_usage_ratio", "vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"],
         "Share of the KV cache that sequences have, 0 to 1",
     );
+    let batch_sequences = gauge(&["kun_batch_sequences"], "Sequences of the last step");
+    let batch_tokens = gauge(&["kun_batch_tokens"], "Tokens of the last step");
+    let step_seconds = gauge(&["kun_step_seconds"], "What the last step took");
+    let ahead = gauge(&["kun_tokens_ahead"], "Tokens of prompts that wait to be computed");
     let steps = Family::<Model, Counter>::default();
     let computed = Family::<Model, Counter>::default();
     let preemptions = Family::<Model, Counter>::default();
+    let queried = Family::<Model, Counter>::default();
+    let hit = Family::<Model, Counter>::default();
     let cache = Family::<CacheConfig, Number>::default();
     for model in app.models() {
         let stats = model.handle.stats();
@@ -57,11 +64,18 @@ fn engines(app: &App, registry: &mut Registry) {
         set(&running, stats.running as f64);
         set(&waiting, stats.queued as f64);
         set(&used, stats.pages_used as f64);
+        set(&cached, stats.pages_cached as f64);
+        set(&batch_sequences, stats.step_sequences as f64);
+        set(&batch_tokens, stats.step_tokens as f64);
+        set(&step_seconds, stats.step_time.as_secs_f64());
+        set(&ahead, stats.tokens_ahead as f64);
         set(&total, stats.pages_total as f64);
         set(&share, stats.pages_used as f64 / stats.pages_total.max(1) as f64);
         steps.get_or_create(&labels).inc_by(stats.steps);
         computed.get_or_create(&labels).inc_by(stats.computed_tokens);
         preemptions.get_or_create(&labels).inc_by(stats.preemptions);
+        queried.get_or_create(&labels).inc_by(stats.prefix_tokens_queried);
+        hit.get_or_create(&labels).inc_by(stats.prefix_tokens_hit);
         let (model_name, num_gpu_blocks) = (model.name.clone(), stats.pages_total);
         let config = CacheConfig { model_name, block_size: PAGE_TOKENS, num_gpu_blocks };
         cache.get_or_create(&config).set(1.0);
@@ -73,6 +87,12 @@ fn engines(app: &App, registry: &mut Registry) {
     registry.register("kun_computed_tokens", "Tokens computed, those again after a preemption too", computed);
     for name in ["kun_preemptions", "vllm:num_preemptions"] {
         registry.register(name, "How often a sequence gave up its pages", preemptions.clone());
+    }
+    for name in ["kun_prefix_cache_queries", "vllm:prefix_cache_queries"] {
+        registry.register(name, "Tokens of prompts that were looked up in the prefix cache", queried.clone());
+    }
+    for name in ["kun_prefix_cache_hits", "vllm:prefix_cache_hits"] {
+        registry.register(name, "Tokens of prompts that were found there", hit.clone());
     }
     registry.register("vllm:cache_config_info", "Pages and their tokens", cache);
 }

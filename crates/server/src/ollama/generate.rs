@@ -100,7 +100,9 @@ pub(crate) async fn complete(
         check_load(request.keep_alive.as_ref())?;
         return Ok(once(stream, &answer::loaded(Kind::Generate, &model)));
     }
+    let place = app.enter(&model).await?;
     let tokens = request.tokens(&model).await?;
+    drop(place);
     let mut job = parameters.lower(model, vec![tokens], "prompt", &app.config, caller)?;
     job.logprobs = logprobs;
     let render = Renderer::new(Kind::Generate, &job, clock);

@@ -35,8 +35,10 @@ const REQUEST_BYTES: u64 = 32 << 10;
 const PAGE_BOOK_BYTES: u64 = 512;
 /// A vocabulary in memory, by its bytes in the file and its entries.
 const ENTRY_BYTES: u64 = 160;
-/// The program itself, its threads and connections.
+/// The program itself and its threads.
 const PROCESS_BYTES: u64 = 32 * MIB;
+/// The buffers of a connection, on average: most are idle.
+const CONNECTION_BYTES: u64 = 8 << 10;
 
 /// What a model takes, by its file and the settings.
 #[derive(Debug, Clone)]
@@ -83,6 +85,7 @@ pub(super) struct Wanted {
     pub(super) auto: bool,
     /// Bytes of request bodies at a time.
     pub(super) bodies: u64,
+    pub(super) connections_max: usize,
     pub(super) queue_max: usize,
     pub(super) sequences_max: Option<usize>,
 }
@@ -111,7 +114,7 @@ pub(super) fn bodies(budget: u64, body_bytes_max: usize) -> usize {
 impl Wanted {
     /// What the process takes beside the models. A body may be there as text and as what was parsed of it.
     fn process(&self) -> u64 {
-        PROCESS_BYTES + 2 * self.bodies
+        PROCESS_BYTES + 2 * self.bodies + CONNECTION_BYTES * self.connections_max as u64
     }
 }
 
@@ -284,8 +287,14 @@ fn activation_bytes(gguf: &Gguf) -> u64 {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted =
-        Wanted { budget: 1000 * MIB, auto: false, bodies: 0, queue_max: 8, sequences_max: Some(4) };
+    const WANTED: Wanted = Wanted {
+        budget: 1000 * MIB,
+        auto: false,
+        bodies: 0,
+        connections_max: 0,
+        queue_max: 8,
+        sequences_max: Some(4),
+    };
 
     /// A model of so many MiB of weights, with pages of 4 MiB and a context of 10 of them.
     fn needs(weights: u64, pinned: bool) -> Needs {
@@ -308,10 +317,10 @@ mod tests {
         for (models, together) in [
             (&[needs(100, false)][..], 1),
             (&[needs(100, false), needs(100, false)], 2),
-            (&[needs(400, false), needs(400, false), needs(10, false)], 2),
+            (&[needs(410, false), needs(410, false), needs(10, false)], 2),
             (&[needs(500, false), needs(400, false)], 1),
-            (&[needs(300, true), needs(190, false), needs(190, false), needs(190, false)], 4),
-            (&[needs(300, true), needs(300, false), needs(300, false), needs(10, false)], 3),
+            (&[needs(300, true), needs(150, false), needs(150, false), needs(150, false)], 4),
+            (&[needs(300, true), needs(300, false), needs(300, false), needs(10, false)], 2),
             (&[needs(900, true)], 1),
         ] {
             let plan = plan(models, &WANTED).expect("they fit");
@@ -354,7 +363,8 @@ mod tests {
     #[test]
     fn a_cache_takes_no_more_than_is_of_use_unless_the_budget_was_asked_for() {
         let wanted = Wanted { budget: 100 << 30, auto: true, ..WANTED };
-        assert_eq!(plan(&[needs(1, false)], &wanted).expect("it fits").shares[0].kv_pages, 2048);
+        let small = Needs { page: MIB, ..needs(1, false) };
+        assert_eq!(plan(&[small], &wanted).expect("it fits").shares[0].kv_pages, 2048);
         let large = Needs { page: 64 * MIB, ..needs(1, false) };
         assert_eq!(plan(&[large], &wanted).expect("it fits").shares[0].kv_pages, 63);
     }

@@ -149,7 +149,10 @@ fn check_object(bytes: &[u8]) -> Result<(), ApiError> {
 fn described(error: &serde_json::Error, path: &str, bytes: &[u8]) -> ApiError {
     let text = error.to_string();
     let text = in_words(text.split(" at line ").next().unwrap_or(&text));
-    let offset = byte_offset(bytes, error.line(), error.column());
+    let offset = match error.is_eof() {
+        true => bytes.len(),
+        false => byte_offset(bytes, error.line(), error.column()),
+    };
     if !error.is_data() && (error.is_eof() || path == "." || !text.contains("number out of range")) {
         return ApiError::invalid(format!("the body is not JSON: {text} at byte {offset}"))
             .with_code("invalid_json");
@@ -231,7 +234,7 @@ mod tests {
             ("[]", None, "the body must be an object: it is none at byte 0"),
             (" null", None, "the body must be an object: it is none at byte 1"),
             ("\"text\"", None, "the body must be an object: it is none at byte 0"),
-            ("[", None, "the body is not JSON: EOF while parsing a list at byte 0"),
+            ("[", None, "the body is not JSON: EOF while parsing a list at byte 1"),
             ("{}", Some("model"), "model: missing field `model`"),
             ("{\"model\": null}", Some("model"), "model: invalid type: null, expected a string"),
             (

@@ -8,11 +8,12 @@ use std::sync::OnceLock;
 use axum::http::{HeaderValue, Method, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{OpenApi, ToSchema};
 
 use crate::anthropic::messages;
@@ -77,7 +78,7 @@ const BEARER: &str = "bearer";
 )]
 pub(crate) async fn show() -> impl IntoResponse {
     static TEXT: OnceLock<String> = OnceLock::new();
-    let text = TEXT.get_or_init(|| serde_json::to_string(&document()).expect("it has string keys only"));
+    let text = TEXT.get_or_init(|| written(&document()).to_string());
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text.as_str())
 }
 
@@ -103,6 +104,31 @@ pub(crate) fn document() -> Document {
     document
 }
 
+/// The document as JSON. What a stream sends is an event with the answer's piece as its data, which the library has no
+/// word for.
+fn written(document: &Document) -> Value {
+    let mut document = serde_json::to_value(document).expect("it has string keys only");
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    let operations =
+        paths.flat_map(|item| item.as_object_mut().into_iter().flat_map(|item| item.values_mut()));
+    for operation in operations {
+        let Some(answer) = operation.pointer_mut("/responses/200/content/text~1event-stream/schema") else {
+            continue;
+        };
+        let piece = answer.take();
+        *answer = json!({
+            "type": "object",
+            "description": "An event. Some streams end with one whose data is [DONE].",
+            "required": ["data"],
+            "properties": {
+                "event": {"type": "string"},
+                "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": piece},
+            },
+        });
+    }
+    document
+}
+
 /// Adds what a route has in common with its like.
 fn complete(operation: &mut Operation, route: &Route) {
     match route.access {
@@ -118,6 +144,14 @@ fn complete(operation: &mut Operation, route: &Route) {
         Dialect::Anthropic => "AnthropicError",
         Dialect::Ollama => "OllamaError",
     };
+    let content = || ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    for (status, response) in &mut operation.responses.responses {
+        if let (true, RefOr::T(response)) = (status.starts_with('4'), response)
+            && response.content.is_empty()
+        {
+            response.content.insert("application/json".to_owned(), content().into());
+        }
+    }
     for (status, description, wants) in ERRORS {
         let applies = match wants {
             Wants::Anything => true,
@@ -127,9 +161,8 @@ fn complete(operation: &mut Operation, route: &Route) {
         if !applies || operation.responses.responses.contains_key(status) {
             continue;
         }
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
         let mut response =
-            ResponseBuilder::new().description(description).content("application/json", content);
+            ResponseBuilder::new().description(description).content("application/json", content());
         if ["429", "503"].contains(&status) {
             let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
             let header = HeaderBuilder::new().schema(Some(seconds)).description(Some("Seconds.")).build();
@@ -220,6 +253,7 @@ struct OllamaError {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use super::*;
 
@@ -240,6 +274,47 @@ mod tests {
             }
         }
         assert_eq!(described, routes);
+    }
+
+    /// Of two schemas with one name the document has the last only, and answers of the other are not as it says.
+    #[test]
+    fn no_two_schemas_have_one_name() {
+        let mut names = Vec::new();
+        add_schema_names(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut names);
+        assert!(names.len() > 50, "{names:?}");
+        let mut known = BTreeSet::new();
+        for name in &names {
+            assert!(known.insert(name), "two schemas have the name {name}: say #[schema(as = …)]");
+        }
+    }
+
+    /// The names of the types in a folder's files that derive a schema.
+    fn add_schema_names(folder: &Path, names: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).expect("the sources are there") {
+            let path = entry.expect("a file").path();
+            if path.is_dir() {
+                add_schema_names(&path, names);
+                continue;
+            }
+            let source = std::fs::read_to_string(&path).expect("text");
+            for derived in source.split("#[derive(").skip(1) {
+                let (traits, rest) = derived.split_once(")]").expect("it ends");
+                if !traits.split(", ").any(|name| name == "ToSchema") {
+                    continue;
+                }
+                let (attributes, rest) = rest
+                    .split_once("struct ")
+                    .into_iter()
+                    .chain(rest.split_once("enum "))
+                    .min_by_key(|(before, _)| before.len())
+                    .expect("a type");
+                let name = match attributes.split_once("schema(as = ") {
+                    Some((_, name)) => name.split(')').next(),
+                    None => rest.split(|c: char| !c.is_alphanumeric()).next(),
+                };
+                names.push(name.expect("a name").to_owned());
+            }
+        }
     }
 
     #[test]

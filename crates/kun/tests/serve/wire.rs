@@ -422,7 +422,7 @@ fn what_is_wrong_is_refused_by_name() {
         (both(json!({"deadline_ms": 0})), "deadline_ms"),
         (both(json!({"user": 5})), "user"),
         (chats(json!({"max_completion_tokens": 5, "max_tokens": 6})), "max_tokens"),
-        (chats(json!({"max_completion_tokens": 0})), "max_completion_tokens"),
+        (chats(json!({"max_completion_tokens": 0, "max_tokens": null})), "max_completion_tokens"),
         (chats(json!({"logprobs": 2})), "logprobs"),
         (chats(json!({"top_logprobs": 2})), "top_logprobs"),
         (chats(json!({"logprobs": true, "top_logprobs": 21})), "top_logprobs"),

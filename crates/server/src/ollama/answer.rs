@@ -34,6 +34,7 @@ pub(crate) struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<TokenLogprob>>,
     #[serde(flatten)]
+    #[schema(value_type = Metrics)]
     metrics: Option<Metrics>,
 }
 
@@ -45,16 +46,22 @@ struct Said {
     content: String,
 }
 
-/// What the answer took; times in nanoseconds.
+/// What the answer took; times in nanoseconds. It stands in the last line only.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = OllamaMetrics)]
 struct Metrics {
+    #[schema(required = false)]
     total_duration: u64,
+    #[schema(required = false)]
     load_duration: u64,
     /// Tokens of the prompt, those from the cache included.
+    #[schema(required = false)]
     prompt_eval_count: usize,
+    #[schema(required = false)]
     prompt_eval_duration: u64,
+    #[schema(required = false)]
     eval_count: usize,
+    #[schema(required = false)]
     eval_duration: u64,
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Status {
     request_body = PullRequest,
     responses(
         (status = 200, content((Status = "application/x-ndjson"), (Status = "application/json"))),
-        (status = 501, description = "The model is not here."),
+        (status = 400, description = "The model is not here."),
     )
 )]
 pub(crate) async fn pull(
@@ -57,29 +57,29 @@ pub(crate) async fn pull(
 }
 
 /// No model is sent anywhere.
-#[utoipa::path(post, path = "/api/push", tag = "ollama", responses((status = 501, description = "Always.")))]
+#[utoipa::path(post, path = "/api/push", tag = "ollama", responses((status = 400, description = "Always.")))]
 pub(crate) async fn push() -> ApiError {
     not_done("models are not sent anywhere".to_owned())
 }
 
 /// No model is made.
-#[utoipa::path(post, path = "/api/create", tag = "ollama", responses((status = 501, description = "Always.")))]
+#[utoipa::path(post, path = "/api/create", tag = "ollama", responses((status = 400, description = "Always.")))]
 pub(crate) async fn create() -> ApiError {
     not_done("models are not made here: run kun pull, and name the model to kun serve".to_owned())
 }
 
 /// No model gets another name.
-#[utoipa::path(post, path = "/api/copy", tag = "ollama", responses((status = 501, description = "Always.")))]
+#[utoipa::path(post, path = "/api/copy", tag = "ollama", responses((status = 400, description = "Always.")))]
 pub(crate) async fn copy() -> ApiError {
     not_done("models are not copied over HTTP: their names are given to kun serve".to_owned())
 }
 
 /// No model is removed.
-#[utoipa::path(delete, path = "/api/delete", tag = "ollama", responses((status = 501, description = "Always.")))]
+#[utoipa::path(delete, path = "/api/delete", tag = "ollama", responses((status = 400, description = "Always.")))]
 pub(crate) async fn remove() -> ApiError {
     not_done("models are not removed over HTTP: run kun rm".to_owned())
 }
 
 fn not_done(message: String) -> ApiError {
-    ApiError::new(StatusCode::NOT_IMPLEMENTED, "invalid_request_error", message).with_code("not_supported")
+    ApiError::new(StatusCode::BAD_REQUEST, "invalid_request_error", message).with_code("not_supported")
 }

@@ -57,7 +57,12 @@ fn of(api: Api) -> Vec<Case> {
         add(34, &format!("{text:?}"), api.post(text), Expect::status(&[400]).code("invalid_json").says(says));
     }
     let unfinished = api.good.strip_suffix('}').expect("an object");
-    for text in [format!("{} x", api.good), format!("{}{}", api.good, api.good), format!("{unfinished},}}"), format!("{}\0", api.good)] {
+    for text in [
+        format!("{} x", api.good),
+        format!("{}{}", api.good, api.good),
+        format!("{unfinished},}}"),
+        format!("{}\0", api.good),
+    ] {
         add(34, &text, api.post(&text), Expect::status(&[400]).code("invalid_json").says(" at byte "));
     }
     for text in NO_OBJECT {

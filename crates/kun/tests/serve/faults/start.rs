@@ -193,7 +193,9 @@ fn no_broken_model_is_served() {
             .extend(wrong(&started, 3, parts).into_iter().map(|what| format!("{name}: {what}: {started:?}")));
     };
     // A server lives with a template that it can't use: completions need none.
-    for broken::Case { name, bytes, expect } in cases.into_iter().filter(|case| !case.expect.starts_with("chat template")) {
+    for broken::Case { name, bytes, expect } in
+        cases.into_iter().filter(|case| !case.expect.starts_with("chat template"))
+    {
         let path = scratch.file("broken.gguf", bytes);
         check(&name, &path, &["broken.gguf: ", &expect]);
     }

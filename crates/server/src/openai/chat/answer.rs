@@ -39,6 +39,7 @@ pub(crate) struct ChatCompletion {
 
 /// One answer.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatChoice)]
 struct Choice {
     index: usize,
     message: AnswerMessage,
@@ -57,6 +58,7 @@ struct AnswerMessage {
 
 /// A piece of an answer in a stream.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatChunk)]
 pub(crate) struct Chunk {
     id: String,
     object: &'static str,
@@ -73,6 +75,7 @@ pub(crate) struct Chunk {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatChunkChoice)]
 struct ChunkChoice {
     index: usize,
     delta: Delta,

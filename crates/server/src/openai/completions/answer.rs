@@ -36,6 +36,7 @@ pub(crate) struct Completion {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CompletionChoice)]
 struct Choice {
     index: usize,
     text: String,

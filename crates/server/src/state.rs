@@ -44,8 +44,13 @@ impl App {
     /// the engine.
     pub(crate) async fn admit(&self, name: Option<&str>) -> Result<(Arc<ServedModel>, Place<'_>), ApiError> {
         let model = self.registry.get(name).await?;
-        let place = self.admission.enter(&model).await?;
+        let place = self.enter(&model).await?;
         Ok((model, place))
+    }
+
+    /// The second half of [`App::admit`], for those who have found the model already.
+    pub(crate) async fn enter(&self, model: &ServedModel) -> Result<Place<'_>, ApiError> {
+        self.admission.enter(model).await
     }
 
     /// The models that are loaded.

@@ -176,7 +176,7 @@ impl MessagesRequest {
             tools: self.tools,
             tool_choice: self.tool_choice,
         };
-        let model = app.model(self.model.as_deref()).await?;
+        let (model, _place) = app.admit(self.model.as_deref()).await?;
         let tokens = prompt.tokens(&model).await?;
         let job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
         Ok(Lowered { job, stream: self.stream.unwrap_or(false) })

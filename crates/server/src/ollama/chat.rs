@@ -123,11 +123,13 @@ pub(crate) async fn complete(
         check_load(request.keep_alive.as_ref())?;
         return Ok(once(stream, &answer::loaded(Kind::Chat, &model)));
     }
+    let place = app.enter(&model).await?;
     let tokens = conversation::prompt(&model, lower(messages)?, think(request.think.as_ref())?).await?;
     let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
     job.logprobs = logprobs;
     let render = Renderer::new(Kind::Chat, &job, clock);
     let running = Running::start(&job)?;
+    drop(place);
     if stream {
         return Ok(stream::response(running, render, Framing::Lines, app.config.keep_alive));
     }

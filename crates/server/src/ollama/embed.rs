@@ -112,7 +112,9 @@ pub(crate) async fn create(
     };
     let texts = request.input.0;
     if !texts.iter().all(String::is_empty) {
+        let place = app.enter(&model).await?;
         let inputs = tokens(&model, texts, request.truncate.unwrap_or(true)).await?;
+        drop(place);
         let embedded = embed(&model, inputs, "input", caller).await?;
         answer.embeddings = embedded.vectors.into_iter().map(|v| shortened(v, dimensions)).collect();
         answer.prompt_eval_count = embedded.prompt_tokens;
@@ -138,7 +140,9 @@ pub(crate) async fn create_one(
     request.options.unwrap_or_default().refuse(&model)?;
     let mut vectors = Vec::new();
     if let Some(prompt) = request.prompt.filter(|prompt| !prompt.is_empty()) {
+        let place = app.enter(&model).await?;
         let inputs = tokens(&model, vec![prompt], true).await?;
+        drop(place);
         vectors = embed(&model, inputs, "prompt", caller).await?.vectors;
     }
     Ok(axum::Json(EmbeddingsAnswer { embedding: vectors.pop().unwrap_or_default() }))

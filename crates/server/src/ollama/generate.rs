@@ -100,11 +100,13 @@ pub(crate) async fn complete(
         check_load(request.keep_alive.as_ref())?;
         return Ok(once(stream, &answer::loaded(Kind::Generate, &model)));
     }
+    let place = app.enter(&model).await?;
     let tokens = request.tokens(&model).await?;
     let mut job = parameters.lower(model, vec![tokens], "prompt", &app.config, caller)?;
     job.logprobs = logprobs;
     let render = Renderer::new(Kind::Generate, &job, clock);
     let running = Running::start(&job)?;
+    drop(place);
     if stream {
         return Ok(stream::response(running, render, Framing::Lines, app.config.keep_alive));
     }

@@ -47,7 +47,7 @@ impl App {
         Ok((model, place))
     }
 
-    /// Lets a request in whose model is known already.
+    /// The second half of [`App::admit`], for those who have found the model already.
     pub(crate) async fn enter(&self, model: &ServedModel) -> Result<Place<'_>, ApiError> {
         self.admission.enter(model).await
     }

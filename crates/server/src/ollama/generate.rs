@@ -107,6 +107,7 @@ pub(crate) async fn complete(
     job.logprobs = logprobs;
     let render = Renderer::new(Kind::Generate, &job, clock);
     let running = Running::start(&job)?;
+    drop(place);
     if stream {
         return Ok(stream::response(running, render, Framing::Lines, app.config.keep_alive));
     }

@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) queue_max: usize,
     /// None: as many as suit the memory.
     pub(crate) sequences_max: Option<usize>,
+    /// None: as many as there is memory for.
+    pub(crate) kv_tokens: Option<usize>,
     pub(crate) no_prefix_cache: bool,
     /// How long a request waits for a model that is being loaded.
     pub(crate) load_wait: std::time::Duration,

@@ -148,7 +148,7 @@ fn check_object(bytes: &[u8]) -> Result<(), ApiError> {
 /// Says where and what. The parser's own sentence ends with line and column, which people count otherwise.
 fn described(error: &serde_json::Error, path: &str, bytes: &[u8]) -> ApiError {
     let text = error.to_string();
-    let text = in_words(text.split(" at line ").next().unwrap_or(&text));
+    let text = shortened(in_words(text.split(" at line ").next().unwrap_or(&text)));
     let offset = match error.is_eof() {
         true => bytes.len(),
         false => byte_offset(bytes, error.line(), error.column()),
@@ -180,6 +180,18 @@ fn in_words(text: &str) -> String {
         expected => expected,
     };
     format!("{before}, expected {expected}")
+}
+
+/// The parser repeats a value that is of the wrong kind, which may be as long as the body.
+fn shortened(text: String) -> String {
+    const CHARACTERS_MAX: usize = 300;
+    let count = text.chars().count();
+    if count <= CHARACTERS_MAX {
+        return text;
+    }
+    let begin: String = text.chars().take(CHARACTERS_MAX / 2).collect();
+    let end: String = text.chars().skip(count - CHARACTERS_MAX / 2).collect();
+    format!("{begin}…{end}")
 }
 
 /// The byte of a place that is given as line and column, both counted from 1.

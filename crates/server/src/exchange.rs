@@ -268,3 +268,35 @@ impl HttpBody for Told {
         self.body.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt, stream};
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_stream_ends_it_with_an_error() {
+        let request = Request::builder().uri("/").body(Body::empty()).expect("a request");
+        let pieces = stream::iter([1, 0]).map(|piece| match piece {
+            0 => panic!("on purpose"),
+            _ => Ok::<_, Infallible>(Bytes::from_static(b"data: 1\n\n")),
+        });
+        let told = Told {
+            body: Some(Body::from_stream(pieces)),
+            stream: Some((Framing::ServerSentEvents, Dialect::OpenAi)),
+            visit: Visit {
+                exchange: Arc::new(Exchange::new(&request, Arc::default())),
+                link: None,
+                guard: None,
+            },
+        };
+        let text = told.collect().await.expect("no error of the body's own").to_bytes();
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.starts_with("data: 1\n\ndata: {\"error\":{"), "{text}");
+        assert!(text.ends_with("\"code\":\"internal_error\"}}\n\n"), "{text}");
+    }
+}

@@ -195,3 +195,39 @@ async fn write_errors(request: Request, next: Next) -> Response<Body> {
         None => response,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_a_handler_is_an_error_of_its_request_alone() {
+        async fn panics() -> &'static str {
+            panic!("on purpose")
+        }
+        let routes = Router::new()
+            .route("/v1/bad", get(panics))
+            .route("/api/bad", get(panics))
+            .route("/good", get(|| async { "good" }))
+            .layer(middleware::from_fn(catch_panics))
+            .layer(middleware::from_fn(write_errors));
+        let service = TowerToHyperService::new(routes);
+        for (path, status, part) in [
+            ("/v1/bad", 500, "\"code\":\"internal_error\""),
+            ("/good", 200, "good"),
+            ("/api/bad", 500, "{\"error\":\"the server failed"),
+            ("/good", 200, "good"),
+        ] {
+            let request = Request::builder().uri(path).body(Body::empty()).expect("a request");
+            let response = service.call(request).await.expect("routes do not fail");
+            assert_eq!(response.status().as_u16(), status, "{path}");
+            let body = response.into_body().collect().await.expect("a body").to_bytes();
+            assert!(String::from_utf8_lossy(&body).contains(part), "{path}: {body:?}");
+        }
+    }
+}

@@ -123,6 +123,9 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, A
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::model::ServedModel;
+    use crate::registry::{Loader, Registry};
 
     #[test]
     fn an_engine_is_stuck_when_a_step_takes_far_longer_than_those_before() {
@@ -162,5 +165,30 @@ mod tests {
         }
         // Until it is known how slow they are.
         assert_eq!(said, [true, false]);
+    }
+
+    struct Nothing;
+
+    impl Loader for Nothing {
+        fn load(&self, _: usize) -> Result<ServedModel, String> {
+            Err("there is none".to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn health_and_readiness_follow_the_engines_and_the_drain() {
+        let registry = Registry::new(Vec::new(), 0, Duration::ZERO, Arc::new(Nothing));
+        let app = Arc::new(App::new(Config::default(), registry));
+        let ask = async || {
+            let code = |answer: Result<_, ApiError>| answer.map(drop).map_err(|error| error.code);
+            (code(live(State(Arc::clone(&app))).await), code(ready(State(Arc::clone(&app))).await))
+        };
+        let busy = |seconds| Stats { busy_for: Some(Duration::from_secs(seconds)), ..Stats::default() };
+        assert_eq!(ask().await, (Ok(()), Ok(())));
+        let _ = app.front.pulse.beat("m", &busy(2));
+        assert_eq!(ask().await, (Err(Some("engine_stuck")), Err(Some("engine_stuck"))));
+        let _ = app.front.pulse.beat("m", &busy(0));
+        app.front.drain();
+        assert_eq!(ask().await, (Ok(()), Err(Some("shutting_down"))));
     }
 }

@@ -258,7 +258,7 @@ impl Parameters {
                 format!("{field} has {} strings, at most {STOP_STRINGS_MAX} are possible", self.stop.len());
             return Err(ApiError::field(field, message));
         }
-        StopStrings::new(&self.stop).map_err(|error| ApiError::field(field, error.to_string()))?;
+        StopStrings::new(&self.stop).map_err(|error| ApiError::field(field, format!("{field}: {error}")))?;
         Ok(self.stop.clone())
     }
 

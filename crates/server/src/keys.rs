@@ -89,22 +89,33 @@ impl KeyRing {
         self.holders.is_empty()
     }
 
-    /// The holder of the key that a request presents.
+    /// The holder of the key that a request presents. Official clients may send both headers, one of which may have
+    /// what is meant for somebody else.
     pub(crate) fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Holder>, ApiError> {
         let presented = presented(headers)?;
-        let hash = hash(presented);
+        let mut holders = presented.iter().flatten().filter_map(|key| self.holder(key));
+        match (holders.next(), holders.next()) {
+            (None, _) => Err(unauthorized("this API key is not known here")),
+            (Some(one), Some(other)) if !Arc::ptr_eq(&one, &other) => {
+                Err(unauthorized("the request has the keys of two different holders"))
+            }
+            (Some(holder), _) => Ok(holder),
+        }
+    }
+
+    fn holder(&self, key: &str) -> Option<Arc<Holder>> {
+        let hash = hash(key);
         // Every entry is looked at, and none of them decides how long it takes.
         let mut found = u64::MAX;
         for (index, holder) in (0_u64..).zip(&self.holders) {
             found.conditional_assign(&index, holder.key.sha256.ct_eq(&hash));
         }
-        let holder = usize::try_from(found).ok().and_then(|index| self.holders.get(index));
-        holder.cloned().ok_or_else(|| unauthorized("this API key is not known here"))
+        usize::try_from(found).ok().and_then(|index| self.holders.get(index)).cloned()
     }
 }
 
-/// The key in a request's headers: what official clients send, which may be both headers with the same key.
-fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
+/// The keys in a request's headers, at least one.
+fn presented(headers: &HeaderMap) -> Result<[Option<&str>; 2], ApiError> {
     let only = |name: &str| {
         let mut values = headers.get_all(name).iter();
         match (values.next(), values.next()) {
@@ -116,17 +127,15 @@ fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
             (Some(_), Some(_)) => Err(unauthorized("the request has more than one key in the same header")),
         }
     };
-    let bearer = only(AUTHORIZATION.as_str())?.map(|value| {
-        let (scheme, key) = value.split_once(' ').unwrap_or_default();
-        if scheme.eq_ignore_ascii_case("bearer") { key.trim() } else { "" }
+    let bearer = only(AUTHORIZATION.as_str())?.and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
     });
-    match (bearer, only("x-api-key")?.map(str::trim)) {
-        (Some(bearer), Some(other)) if bearer != other => {
-            Err(unauthorized("the request has two different API keys"))
-        }
-        (Some(key), _) | (None, Some(key)) if !key.is_empty() => Ok(key),
-        _ => Err(unauthorized("this server wants an API key: send Authorization: Bearer KEY")),
+    let keys = [bearer, only("x-api-key")?.map(str::trim)].map(|key| key.filter(|key| !key.is_empty()));
+    if keys == [None, None] {
+        return Err(unauthorized("this server wants an API key: send Authorization: Bearer KEY"));
     }
+    Ok(keys)
 }
 
 fn unauthorized(message: &str) -> ApiError {
@@ -212,13 +221,15 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_taken_from_either_header_and_from_both_only_if_they_agree() {
+    fn a_key_is_taken_from_either_header_and_from_both_if_they_do_not_disagree() {
         let ring = ring(vec![key("one"), key("two")]);
         let cases: &[(&[(&str, &str)], Result<&str, &str>)] = &[
             (&[("authorization", "Bearer two")], Ok("two")),
             (&[("authorization", "bearer  one ")], Ok("one")),
             (&[("x-api-key", "one")], Ok("one")),
             (&[("x-api-key", "one"), ("authorization", "Bearer one")], Ok("one")),
+            (&[("x-api-key", "one"), ("authorization", "Bearer another's")], Ok("one")),
+            (&[("x-api-key", "another's"), ("authorization", "Bearer one")], Ok("one")),
             (&[("x-api-key", "one"), ("authorization", "Bearer two")], Err("two different")),
             (&[("authorization", "Bearer one"), ("authorization", "Bearer one")], Err("more than one")),
             (&[("authorization", "Basic one")], Err("wants an API key")),

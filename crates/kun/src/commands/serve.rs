@@ -45,6 +45,7 @@ pub(crate) fn serve(args: &ServeArgs, environment: &Environment, interrupts: &In
         connections_max: settings.server.connections_max,
         queue_max: settings.queue_max,
         sequences_max: settings.sequences_max,
+        kv_tokens: settings.kv_tokens,
     };
     open_files::raise_limit();
     let runtime = runtime()?;

@@ -102,6 +102,13 @@ pub(super) static TABLE: &[Setting] = &[
         put(&mut s.server.choices_max, count(v, 1, 4096))
     }),
     one(
+        "kv-tokens",
+        "N",
+        "auto",
+        "Tokens that a model's KV cache has room for at the most; auto is as many as there is memory for",
+        |s, v| put(&mut s.kv_tokens, if v == "auto" { Ok(None) } else { count(v, 16, 1 << 30).map(Some) }),
+    ),
+    one(
         "no-prefix-cache",
         "",
         "false",

@@ -10,6 +10,7 @@ mod bodies;
 mod case;
 mod exchange;
 mod http;
+mod load;
 mod params;
 mod prompts;
 mod start;

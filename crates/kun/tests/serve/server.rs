@@ -218,6 +218,6 @@ fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) {
 
 fn address_in(log: &str) -> Option<SocketAddr> {
     let rest = log.split("http://").nth(1).or_else(|| log.split("https://").nth(1))?;
-    let end = rest.find(char::is_whitespace)?;
+    let end = rest.find(|c: char| c.is_whitespace() || c == '"')?;
     rest[..end].trim_end_matches('/').parse().ok()
 }

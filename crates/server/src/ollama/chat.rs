@@ -125,7 +125,6 @@ pub(crate) async fn complete(
     }
     let place = app.enter(&model).await?;
     let tokens = conversation::prompt(&model, lower(messages)?, think(request.think.as_ref())?).await?;
-    drop(place);
     let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
     job.logprobs = logprobs;
     let render = Renderer::new(Kind::Chat, &job, clock);

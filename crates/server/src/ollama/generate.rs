@@ -102,7 +102,6 @@ pub(crate) async fn complete(
     }
     let place = app.enter(&model).await?;
     let tokens = request.tokens(&model).await?;
-    drop(place);
     let mut job = parameters.lower(model, vec![tokens], "prompt", &app.config, caller)?;
     job.logprobs = logprobs;
     let render = Renderer::new(Kind::Generate, &job, clock);

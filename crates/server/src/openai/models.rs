@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Response, Uri};
 use axum::response::IntoResponse;
@@ -85,9 +86,11 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/v1/models/{id}", tag = "models", params(("id" = String, Path)), responses((status = 200, body = Model)))]
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response<Body>, ApiError> {
+    // A name that is no UTF-8 is nobody's.
+    let Path(id) = id.unwrap_or_else(|_| Path("\u{fffd}".to_owned()));
     let listed = app.registry.find_listed(&id)?;
     // What was typed on the command line may be a path, which is not told again.
     let id = if listed.entry.aliases.contains(&id) { &id } else { &listed.entry.name };

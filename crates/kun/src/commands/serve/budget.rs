@@ -88,6 +88,8 @@ pub(super) struct Wanted {
     pub(super) connections_max: usize,
     pub(super) queue_max: usize,
     pub(super) sequences_max: Option<usize>,
+    /// The most tokens of a KV cache, whatever there is memory for.
+    pub(super) kv_tokens: Option<usize>,
 }
 
 /// The budget in bytes, and whether it was chosen here.
@@ -198,6 +200,9 @@ impl Needs {
             let useful = (tokens / PAGE_TOKENS as u64).min(self.pages_within(AUTO_KV_BYTES, most));
             most = useful.max(self.context_pages());
         }
+        if let Some(tokens) = wanted.kv_tokens {
+            most = most.min(tokens.div_ceil(PAGE_TOKENS) as u64).max(self.context_pages());
+        }
         let room = bytes.saturating_sub(self.weights).saturating_sub(self.working);
         let pages = self.pages_within(room, most);
         let bytes = (self.weights + self.working + self.kv_bytes(pages)).max(self.least());
@@ -294,6 +299,7 @@ mod tests {
         connections_max: 0,
         queue_max: 8,
         sequences_max: Some(4),
+        kv_tokens: None,
     };
 
     /// A model of so many MiB of weights, with pages of 4 MiB and a context of 10 of them.

@@ -280,6 +280,10 @@ impl Api {
             at = &mut at[part];
         }
         *at = PLACE.into();
+        // The older name would contradict it.
+        if field == "max_completion_tokens" {
+            body.as_object_mut().expect("an object").remove("max_tokens");
+        }
         body.to_string().replace(&format!("{PLACE:?}"), raw)
     }
 

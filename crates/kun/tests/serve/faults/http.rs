@@ -28,6 +28,7 @@ const SMUGGLED: &[(&str, &str)] = &[
     ("a zero byte in a header", "X-A: b\0c\r\nContent-Length: 5\r\n\r\nhello"),
     ("a header without a name", ": b\r\nContent-Length: 5\r\n\r\nhello"),
     ("a header without a colon", "X-A\r\nContent-Length: 5\r\n\r\nhello"),
+    ("a length that no number holds", "Content-Length: 184467440737095516160\r\n\r\nhello"),
     ("a chunk's length that is no number", "Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n"),
     (
         "a chunk's length that overflows",
@@ -43,7 +44,7 @@ const NO_HTTP: &[(&str, &[u8])] = &[
     ("HTTP/3.0", b"GET /health HTTP/3.0\r\nHost: localhost\r\n\r\n"),
     ("HTTP/0.9", b"GET /health\r\n\r\n"),
     ("a handshake of TLS", b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03abcdefgh\r\n\r\n"),
-    ("zero bytes", &[0; 200]),
+    ("zero bytes", b"\0\0\0\0\0\0\0\0\r\n\r\n"),
     ("a blank in the path", b"GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     ("a method of signs", b"G@T /health HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     ("control characters in the path", b"GET /\x01\x7f HTTP/1.1\r\nHost: localhost\r\n\r\n"),

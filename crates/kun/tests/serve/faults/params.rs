@@ -1,8 +1,8 @@
 //! Parameters out of their range or of the wrong kind, on every route that has them.
 
 use super::api::{
-    ALL, Api, CHAT, COMPLETIONS, DETOKENIZE, EMBEDDINGS, GENERATING, MESSAGES, OLLAMA_CHAT, OLLAMA_GENERATE,
-    RESPONSES, TEMPLATE,
+    ALL, Api, CHAT, COMPLETIONS, DETOKENIZE, Dialect, EMBEDDINGS, GENERATING, MESSAGES, OLLAMA_CHAT,
+    OLLAMA_GENERATE, RESPONSES, TEMPLATE,
 };
 use super::case::{Case, Expect};
 
@@ -174,7 +174,30 @@ fn particular() -> Vec<(u16, Api, &'static str, String, Expect)> {
     for value in
         ["[]", "[\"\"]", "\"\"", "[[]]", "[[1], []]", "5", "[null]", "[262]", "[-1]", "[1.5]", "[\"a\", 5]"]
     {
-        rows.push((57, EMBEDDINGS, "input", value.to_owned(), field("input")));
+        let place = if value == "[null]" || value == "[1.5]" { "input[0]" } else { "input" };
+        rows.push((57, EMBEDDINGS, "input", value.to_owned(), field(place)));
+    }
+    // What is not honoured yet is refused whatever is in it: never an answer without the form that was asked for.
+    for schema in [
+        "false",
+        "{}",
+        r#"{"type": "integer", "minimum": 5, "maximum": 1}"#,
+        r#"{"enum": []}"#,
+        r#"{"required": ["a"]}"#,
+        "5",
+    ] {
+        let wrapped =
+            format!(r#"{{"type": "json_schema", "json_schema": {{"name": "x", "schema": {schema}}}}}"#);
+        rows.push((96, CHAT, "response_format", wrapped, field("response_format")));
+        let flat = format!(r#"{{"format": {{"type": "json_schema", "name": "x", "schema": {schema}}}}}"#);
+        rows.push((96, RESPONSES, "text", flat.clone(), field("text.format")));
+        rows.push((96, MESSAGES, "output_config", flat, field("output_config.format")));
+        for api in [OLLAMA_CHAT, OLLAMA_GENERATE] {
+            rows.push((96, api, "format", schema.to_owned(), field("format")));
+        }
+    }
+    for value in ["5", "\"x\"", "{}", r#"{"type": "xml"}"#, r#"{"type": 5}"#] {
+        rows.push((96, CHAT, "response_format", value.to_owned(), field("response_format")));
     }
     rows.push((57, EMBEDDINGS, "input", many(10_000, "\"a\""), field("input").says("2048")));
     let long = format!("{:?}", "x".repeat(5000));
@@ -228,7 +251,7 @@ pub(super) fn cases() -> Vec<Case> {
         }
     }
     for (row, field, value) in TAKEN {
-        for (api, name) in having(field) {
+        for (api, name) in having(field).filter(|(api, _)| !is_elsewhere(*api, field, value)) {
             let title = format!("{} takes {name}: {value}", api.path);
             cases.push(Case::sends(
                 *row,
@@ -271,10 +294,16 @@ fn having(field: &str) -> impl Iterator<Item = (Api, &'static str)> {
     ALL.into_iter().filter_map(move |api| api.name(field).map(|name| (api, name)))
 }
 
+/// What Anthropic's API writes in another way, or not at all.
+fn is_elsewhere(api: Api, field: &str, value: &str) -> bool {
+    let others = [("top_k", "-1"), ("tool_choice", r#""none""#), ("stop", r#""\u0000""#)];
+    api.dialect == Dialect::Anthropic && others.contains(&(field, value))
+}
+
 /// What a route says of a bad value: where a list or a map is at fault it may name the place in it.
 fn expect(api: Api, name: &'static str, field: &str, value: &str) -> Expect {
     let last = name.rsplit('.').next().expect("a name has a part");
-    if api.dialect != super::api::Dialect::OpenAi {
+    if api.dialect != Dialect::OpenAi {
         return Expect::field(last);
     }
     let place = match (field, value) {

@@ -77,7 +77,8 @@ fn wrong(start: &Start, code: i32, parts: &[&str]) -> Vec<String> {
 
 /// Row, arguments, exit code and parts of the message. `MODEL` stands for a good model, `SCRATCH` for a folder.
 const STARTS: &[(u16, &[&str], i32, &[&str])] = &[
-    (23, &["MODEL", "--memory", "1MB"], 5, &["--ctx"]),
+    (23, &["MODEL", "--memory", "1MB"], 5, &["needs", "budget", "--memory"]),
+    (26, &["MODEL", "--kv-tokens", "1"], 2, &["--kv-tokens", "16 to"]),
     (24, &["MODEL", "--prot", "1"], 2, &["'--port'", "see kun serve --help"]),
     (24, &["MODEL", "--hostt", "::1"], 2, &["'--host'"]),
     (24, &["MODEL", "--nonsense"], 2, &["--nonsense"]),
@@ -93,7 +94,7 @@ const STARTS: &[(u16, &[&str], i32, &[&str])] = &[
     (26, &["MODEL", "--max-sequences", "5000"], 2, &["--max-sequences", "1 to 4096"]),
     (26, &["MODEL", "--body-limit", "x"], 2, &["--body-limit"]),
     (26, &["MODEL", "--memory", "0%"], 2, &["--memory"]),
-    (26, &["MODEL", "--drain-timeout", "-1s"], 2, &["--drain-timeout"]),
+    (26, &["MODEL", "--drain-timeout=-1s"], 2, &["--drain-timeout"]),
     (26, &["MODEL", "--request-timeout", "soon"], 2, &["--request-timeout"]),
     (26, &["MODEL", "--keep-alive", "0s"], 2, &["--keep-alive"]),
     (26, &["MODEL", "--log-format", "xml"], 2, &["--log-format"]),

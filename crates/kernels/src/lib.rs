@@ -8,6 +8,7 @@
 //! added never depends on the batch, the thread count or the instruction set.
 
 mod activations;
+mod allocator;
 pub mod attention;
 mod buffer;
 mod codes;
@@ -26,6 +27,7 @@ mod share;
 mod simd;
 
 pub use activations::{Activations, Needs};
+pub use allocator::give_back_freed_memory;
 pub use buffer::Buffer;
 pub use cpu::{Cpu, CpuError, CpuOptions, THREADS_MAX};
 pub use heads::{Heads, RopePairs, RopeTable};

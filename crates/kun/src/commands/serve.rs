@@ -48,6 +48,7 @@ pub(crate) fn serve(args: &ServeArgs, environment: &Environment, interrupts: &In
         kv_tokens: settings.kv_tokens,
     };
     open_files::raise_limit();
+    engine::give_back_freed_memory();
     let runtime = runtime()?;
     let fleet = Arc::new(Fleet::gather(&settings, &wanted, environment)?);
     let registry =

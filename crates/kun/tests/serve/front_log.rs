@@ -53,7 +53,7 @@ fn a_request_is_one_line_without_its_text() {
     ] {
         assert_eq!(first[name], value, "{name} of {first}");
     }
-    assert!(first["model"].as_str().is_some_and(|model| model.contains("small.gguf")), "{first}");
+    assert!(first["model"] == "small", "{first}");
     for name in ["prompt_tokens", "queue_ms", "prompt_ms", "generation_ms", "total_ms"] {
         assert!(first[name].is_number(), "{name} of {first}");
     }

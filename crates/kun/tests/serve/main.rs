@@ -20,6 +20,7 @@ mod vocabulary;
 
 mod admission;
 mod anthropic;
+mod api_document;
 mod embeddings;
 mod faults;
 mod front_drain;

@@ -37,6 +37,11 @@ fn problems(schema: &Value, value: &Value, document: &Value, place: &str, found:
         "null" => value.is_null(),
         _ => false,
     };
+    if let Some(values) = schema["enum"].as_array()
+        && !values.contains(value)
+    {
+        found.push(format!("{place} is none of {values:?}: {value}"));
+    }
     match &schema["type"] {
         Value::String(kind) if !is(kind) => found.push(format!("{place} is no {kind}: {value}")),
         Value::Array(kinds) if !kinds.iter().any(|kind| is(kind.as_str().expect("a type"))) => {

@@ -81,10 +81,8 @@ fn under_pressure(pressed: &Server, alone: &Server, asks: &[Ask], workers: usize
         asks.len(),
         failures[..failures.len().min(3)].join("\n")
     );
-    let (preempted, cached) = (
-        metrics::sum(pressed, "kun_preemptions_total"),
-        metrics::sum(pressed, "kun_cached_prompt_tokens_total"),
-    );
+    let (preempted, cached) =
+        (metrics::sum(pressed, "kun_preemptions_total"), metrics::sum(pressed, "kun_cached_tokens_total"));
     println!("{preempted} preemptions, {cached} tokens from the cache");
     assert!(preempted > 0.0 && cached > 0.0, "there was no pressure: {preempted} {cached}");
     assert_eq!(gauge(pressed, "kun_kv_pages_used"), 0.0);
@@ -92,7 +90,7 @@ fn under_pressure(pressed: &Server, alone: &Server, asks: &[Ask], workers: usize
 
 #[test]
 fn answers_under_pressure_are_those_of_requests_alone() {
-    let pressed = Server::start(&["--ctx", "1024", "--kv-tokens", "2048"]);
+    let pressed = Server::start(&["--ctx", "1024", "--kv-tokens", "1024"]);
     let alone = Server::start(&["--ctx", "1024", "--no-prefix-cache"]);
     under_pressure(&pressed, &alone, &asks(scaled(120), 1, 96), 40);
 }
@@ -102,7 +100,7 @@ fn answers_of_a_real_model_under_pressure_are_those_of_requests_alone() {
     let Some(path) = real::model() else { return };
     let path = path.to_str().expect("UTF-8");
     let memory = 2 << 30;
-    let flags = ["--ctx", "1024", "--kv-tokens", "2048", "--memory", "2GiB"];
+    let flags = ["--ctx", "1024", "--kv-tokens", "1024", "--memory", "2GiB"];
     let pressed = Server::with_models(Scratch::new(), &[path], &flags);
     let alone = Server::with_models(Scratch::new(), &[path], &["--ctx", "1024", "--no-prefix-cache"]);
     under_pressure(&pressed, &alone, &asks(scaled(24), 2, 32), 16);

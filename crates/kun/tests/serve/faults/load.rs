@@ -200,7 +200,10 @@ fn no_odd_key_opens_the_door() {
         line.split_whitespace().find(|word| word.starts_with("kun-") || word.starts_with("sk-"))
     });
     let key = key.unwrap_or_else(|| panic!("no key in {made}")).to_owned();
-    let hash = made.split('"').find(|part| part.len() == 64).unwrap_or_else(|| panic!("no hash in {made}"));
+    let hash = made
+        .split('"')
+        .find(|part| part.len() == 64 && part.bytes().all(|b| b.is_ascii_hexdigit()))
+        .unwrap_or_else(|| panic!("no hash in {made}"));
     let keys = scratch.file("keys.toml", format!("[[key]]\nname = \"tester\"\nsha256 = \"{hash}\"\n"));
     let path = model::write(&scratch, "small.gguf");
     let server = Server::with_models(

@@ -223,7 +223,8 @@ mod tests {
     #[test]
     fn a_key_is_taken_from_either_header_and_from_both_if_they_do_not_disagree() {
         let ring = ring(vec![key("one"), key("two")]);
-        let cases: &[(&[(&str, &str)], Result<&str, &str>)] = &[
+        type Case<'a> = (&'a [(&'a str, &'a str)], Result<&'a str, &'a str>);
+        let cases: &[Case<'_>] = &[
             (&[("authorization", "Bearer two")], Ok("two")),
             (&[("authorization", "bearer  one ")], Ok("one")),
             (&[("x-api-key", "one")], Ok("one")),

@@ -48,7 +48,7 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
     steps.step("page: types, and the bundle that is committed", || {
         process::run(npm(&page).args(["run", "check"]))
     })?;
-    let server = Served::start(&kun, &data)?;
+    let server = Served::start(&kun, &data, &[])?;
     steps.step("clients: Python's tests", || {
         let mut pytest = python.command();
         pytest.args(["-m", "pytest", "-q", "-rs"]).current_dir(root.join("xtask/clients"));
@@ -64,6 +64,9 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
         npm.arg("test").env("KUN_TEST_URL", &server.url).env("KUN_TEST_SCREENSHOTS", screenshots);
         count(&mut npm, totals)
     })?;
+    drop(server);
+    // Whatever the fuzzer asks for is answered shortly.
+    let server = Served::start(&kun, &data, &["--max-tokens-limit", "8", "--ctx", "512"])?;
     steps.step("clients: the OpenAPI document, fuzzed", || {
         let mut schemathesis = Command::new(data.join("clients/bin/schemathesis"));
         schemathesis.args(["run", &format!("{}/openapi.json", server.url), "--max-examples", EXAMPLES]);
@@ -82,10 +85,10 @@ struct Served {
 }
 
 impl Served {
-    fn start(kun: &Path, data: &Path) -> Result<Self> {
+    fn start(kun: &Path, data: &Path, flags: &[&str]) -> Result<Self> {
         let log = data.join("server.log");
         let mut command = Command::new(kun);
-        command.args(["serve", "--port", "0"]).env("KUN_HOME", data.join("home"));
+        command.args(["serve", "--port", "0"]).args(flags).env("KUN_HOME", data.join("home"));
         command.stdout(Stdio::null()).stderr(fs::File::create(&log)?);
         let child = command.spawn().map_err(|e| process::not_started(&command, &e))?;
         let mut server = Served { child, url: String::new() };

@@ -100,7 +100,10 @@ fn place(text: &str, byte: usize) -> (usize, usize) {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expect: Result<&[(&str, &[&str])], (usize, usize, &str)>) {
+    /// Names with their values, or the line, the column and a part of what is wrong.
+    type Expect<'a> = Result<&'a [(&'a str, &'a [&'a str])], (usize, usize, &'a str)>;
+
+    fn check(text: &str, expect: Expect<'_>) {
         let got = parse(text).map(|rows| {
             rows.into_iter()
                 .map(|(setting, values)| {

@@ -10,7 +10,9 @@ use crate::server::{Reply, Server, request};
 
 /// A request for as many tokens as there is room for.
 fn long() -> Value {
-    json!({"prompt": "he", "max_tokens": 4000, "temperature": 0, "ignore_eos": true, "stream": true})
+    // Long enough to show what a prompt's token costs.
+    let prompt = "hello there, ".repeat(20);
+    json!({"prompt": prompt, "max_tokens": 3000, "temperature": 0, "ignore_eos": true, "stream": true})
 }
 
 /// Sends a request and does not wait for its answer.
@@ -69,9 +71,8 @@ fn a_time_that_is_too_short_for_what_is_asked_is_refused_before_anything_is_comp
     let server = Server::start(&[]);
     // What a step takes is known after a few.
     for _ in 0..3 {
-        ask(&server, &json!({"prompt": "hello hello hello", "max_tokens": 200, "ignore_eos": true}))
-            .0
-            .json(200);
+        let prompt = "hello there, ".repeat(40);
+        ask(&server, &json!({"prompt": prompt, "max_tokens": 200, "ignore_eos": true})).0.json(200);
     }
     let body = json!({"prompt": "he", "max_tokens": 4000, "min_tokens": 4000, "deadline_ms": 40});
     let error = ask(&server, &body).0.json(400);

@@ -107,7 +107,7 @@ impl Server {
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {
-        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Reply {
@@ -116,7 +116,7 @@ impl Server {
 
     /// Posts a body with these headers beside the usual ones.
     pub(crate) fn post_text(&self, path: &str, body: &str, headers: &[(&str, &str)]) -> Reply {
-        self.send(&request(path, body, headers))
+        self.send(request(path, body, headers))
     }
 
     /// Sends bytes and reads what comes back to its end.

@@ -100,10 +100,10 @@ fn answers_of_a_real_model_under_pressure_are_those_of_requests_alone() {
     let Some(path) = real::model() else { return };
     let path = path.to_str().expect("UTF-8");
     let memory = 2 << 30;
-    let flags = ["--ctx", "1024", "--kv-tokens", "1024", "--memory", "2GiB"];
+    let flags = ["--ctx", "384", "--kv-tokens", "384", "--memory", "2GiB"];
     let pressed = Server::with_models(Scratch::new(), &[path], &flags);
-    let alone = Server::with_models(Scratch::new(), &[path], &["--ctx", "1024", "--no-prefix-cache"]);
-    under_pressure(&pressed, &alone, &asks(scaled(24), 2, 32), 16);
+    let alone = Server::with_models(Scratch::new(), &[path], &["--ctx", "384", "--no-prefix-cache"]);
+    under_pressure(&pressed, &alone, &asks(scaled(24), 2, 160), 16);
     let (resident, most) = (resident_bytes(pressed.pid()), memory as f64 * 1.05);
     println!("{resident} bytes of {memory}");
     assert!((resident as f64) < most, "{resident} bytes are more than {most}");

@@ -57,7 +57,7 @@ fn owner(address: SocketAddr) -> Option<Owner> {
 }
 
 /// The number of the socket that listens on this port, on the same address or on all.
-fn inode<'a>(table: &'a str, address: SocketAddr) -> Option<&'a str> {
+fn inode(table: &str, address: SocketAddr) -> Option<&str> {
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let [_, local, _, LISTENING, _, _, _, _, _, inode, ..] = fields[..] else { return None };

@@ -14,12 +14,15 @@ pub(super) struct Case {
     pub(super) act: Act,
 }
 
+/// Something done to a server, and what was wrong.
+pub(super) type Doing = dyn Fn(&Server) -> Result<(), String>;
+
 /// What a case does.
 pub(super) enum Act {
     /// Sends these bytes on a connection of its own.
     Send { bytes: Vec<u8>, dialect: Dialect, expect: Expect },
     /// Does something else, and tells what was wrong.
-    Do(Box<dyn Fn(&Server) -> Result<(), String>>),
+    Do(Box<Doing>),
 }
 
 /// What a reply must be.

@@ -137,12 +137,13 @@ const TAKEN: &[(u16, &str, &str)] = &[
 fn particular() -> Vec<(u16, Api, &'static str, String, Expect)> {
     let field = |name: &str| Expect::field(name);
     let many = |count: usize, item: &str| format!("[{}]", vec![item; count].join(","));
-    let mut rows = Vec::new();
-    // How many tokens: 0 asks for nothing, or for the prompt alone.
-    rows.push((45, CHAT, "max_tokens", "0".to_owned(), field("max_tokens")));
-    rows.push((45, COMPLETIONS, "max_tokens", "0".to_owned(), field("max_tokens")));
-    rows.push((45, RESPONSES, "max_output_tokens", "0".to_owned(), field("max_output_tokens")));
-    rows.push((43, MESSAGES, "temperature", "1.5".to_owned(), field("temperature")));
+    let mut rows = vec![
+        // How many tokens: 0 asks for nothing, or for the prompt alone.
+        (45, CHAT, "max_tokens", "0".to_owned(), field("max_tokens")),
+        (45, COMPLETIONS, "max_tokens", "0".to_owned(), field("max_tokens")),
+        (45, RESPONSES, "max_output_tokens", "0".to_owned(), field("max_output_tokens")),
+        (43, MESSAGES, "temperature", "1.5".to_owned(), field("temperature")),
+    ];
     for (api, value) in [
         (CHAT, r#""yes""#),
         (CHAT, "5"),

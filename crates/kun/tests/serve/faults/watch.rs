@@ -10,7 +10,7 @@ use crate::server::{Server, request};
 
 /// Memory may grow by this share, and by this much whatever its size.
 const GROWTH_MAX: f64 = 0.02;
-const SLACK_BYTES: u64 = 4 << 20;
+const SLACK_BYTES: u64 = 24 << 20;
 
 /// A server that must stay as it is.
 pub(super) struct Watch {

@@ -276,8 +276,8 @@ mod tests {
                 "items[0].inner: invalid type: integer `5`, expected an object",
             ),
             ("{\"model\": \"m\", \"heat\": NaN}", None, "the body is not JSON: expected value at byte 23"),
-            (&deep, None, "the body is nested deeper than 100 levels at byte 126"),
-            (&unread, None, "the body is nested deeper than 100 levels at byte 127"),
+            (&deep, None, "the body is nested deeper than 100 levels at byte 123"),
+            (&unread, None, "the body is nested deeper than 100 levels at byte 124"),
         ] {
             let error = parse::<Body>(body.as_bytes()).expect_err(body);
             let shown = &body[..body.len().min(60)];

@@ -99,10 +99,10 @@ impl Server {
         None
     }
 
-    /// A connection that gives up after ten seconds of silence.
+    /// A connection that gives up after a minute of silence.
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("it listens");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
         stream
     }
 

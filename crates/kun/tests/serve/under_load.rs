@@ -103,7 +103,7 @@ fn answers_of_a_real_model_under_pressure_are_those_of_requests_alone() {
     let flags = ["--ctx", "384", "--kv-tokens", "384", "--memory", "2GiB"];
     let pressed = Server::with_models(Scratch::new(), &[path], &flags);
     let alone = Server::with_models(Scratch::new(), &[path], &["--ctx", "384", "--no-prefix-cache"]);
-    under_pressure(&pressed, &alone, &asks(scaled(24), 2, 160), 16);
+    under_pressure(&pressed, &alone, &asks(scaled(16), 2, 120), 16);
     let (resident, most) = (resident_bytes(pressed.pid()), memory as f64 * 1.05);
     println!("{resident} bytes of {memory}");
     assert!((resident as f64) < most, "{resident} bytes are more than {most}");

@@ -112,17 +112,21 @@ fn written(document: &Document) -> Value {
     let operations =
         paths.flat_map(|item| item.as_object_mut().into_iter().flat_map(|item| item.values_mut()));
     for operation in operations {
+        // What goes wrong in a stream that has begun is told in it.
+        let failure = operation["responses"]["default"]["content"]["application/json"]["schema"].clone();
         let Some(answer) = operation.pointer_mut("/responses/200/content/text~1event-stream/schema") else {
             continue;
         };
-        let piece = answer.take();
+        let piece = json!({"anyOf": [answer.take(), failure]});
         *answer = json!({
             "type": "object",
-            "description": "An event. Some streams end with one whose data is [DONE].",
             "required": ["data"],
             "properties": {
                 "event": {"type": "string"},
-                "data": {"type": "string", "contentMediaType": "application/json", "contentSchema": piece},
+                "data": {"anyOf": [
+                    {"type": "string", "contentMediaType": "application/json", "contentSchema": piece},
+                    {"const": "[DONE]"},
+                ]},
             },
         });
     }

@@ -71,7 +71,7 @@ fn check(document: &Value, path: &str, method: &str, status: &str, kind: &str, v
     let response = if responses[status].is_object() { &responses[status] } else { &responses["default"] };
     let mut schema = &response["content"][kind]["schema"];
     if kind == "text/event-stream" {
-        schema = &schema["properties"]["data"]["contentSchema"];
+        schema = &schema["properties"]["data"]["anyOf"][0]["contentSchema"]["anyOf"][0];
     }
     assert!(schema.is_object(), "{method} {path} {status} has no schema for {kind}");
     let mut found = Vec::new();

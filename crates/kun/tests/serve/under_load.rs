@@ -92,14 +92,14 @@ fn under_pressure(pressed: &Server, alone: &Server, asks: &[Ask], workers: usize
 fn answers_under_pressure_are_those_of_requests_alone() {
     let pressed = Server::start(&["--ctx", "1024", "--kv-tokens", "1024"]);
     let alone = Server::start(&["--ctx", "1024", "--no-prefix-cache"]);
-    under_pressure(&pressed, &alone, &asks(scaled(120), 1, 96), 40);
+    under_pressure(&pressed, &alone, &asks(scaled(120), 1, 300), 40);
 }
 
 #[test]
 fn answers_of_a_real_model_under_pressure_are_those_of_requests_alone() {
     let Some(path) = real::model() else { return };
     let path = path.to_str().expect("UTF-8");
-    let memory = 2 << 30;
+    let memory: u64 = 2 << 30;
     let flags = ["--ctx", "384", "--kv-tokens", "384", "--memory", "2GiB"];
     let pressed = Server::with_models(Scratch::new(), &[path], &flags);
     let alone = Server::with_models(Scratch::new(), &[path], &["--ctx", "384", "--no-prefix-cache"]);

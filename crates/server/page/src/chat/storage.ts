@@ -75,14 +75,14 @@ class BrowserStore implements Store {
   }
 
   put(conversation: Conversation, messages: readonly Message[]): Promise<void> {
-    return this.#change((conversations, all) => {
+    return this.#write((conversations, all) => {
       conversations.put(conversation);
       for (const message of messages) all.put(message);
     });
   }
 
   putMessage(message: Message): Promise<void> {
-    return this.#change((_, messages) => messages.put(message));
+    return this.#write((_, messages) => messages.put(message));
   }
 
   removeMessage(id: string): Promise<void> {
@@ -126,7 +126,18 @@ class BrowserStore implements Store {
     return this.database.transaction(name).objectStore(name);
   }
 
-  #change(change: (conversations: IDBObjectStore, messages: IDBObjectStore) => unknown): Promise<void> {
+  /**
+   * A change that is whole when `change` returns. It is committed at once: else the browser waits for this page to hear
+   * that each part was taken, and what a page writes while it is closed would be lost.
+   */
+  #write(change: Change): Promise<void> {
+    return this.#change((conversations, messages) => {
+      change(conversations, messages);
+      conversations.transaction.commit();
+    });
+  }
+
+  #change(change: Change): Promise<void> {
     const transaction = this.database.transaction(["conversations", "messages"], "readwrite");
     return new Promise((resolve, reject) => {
       transaction.oncomplete = () => resolve();
@@ -136,6 +147,8 @@ class BrowserStore implements Store {
     });
   }
 }
+
+type Change = (conversations: IDBObjectStore, messages: IDBObjectStore) => unknown;
 
 function answered<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {

@@ -29,6 +29,8 @@ pub struct Pages {
     /// How many owners each page has.
     owners: Vec<u32>,
     tree: PrefixTree,
+    /// Pages from this one on were never handed out.
+    never_used_from: usize,
 }
 
 impl Pages {
@@ -40,6 +42,7 @@ impl Pages {
             idle: IdleList::new(total),
             owners: vec![0; total],
             tree: PrefixTree::new(total),
+            never_used_from: 0,
         }
     }
 
@@ -48,7 +51,13 @@ impl Pages {
     pub fn allocate(&mut self) -> Option<PageId> {
         let page = self.free.pop().or_else(|| self.evict())?;
         self.owners[page as usize] = 1;
+        self.never_used_from = self.never_used_from.max(page as usize + 1);
         Some(page)
+    }
+
+    /// The first page of those at the end that were never handed out.
+    pub fn never_used_from(&self) -> usize {
+        self.never_used_from
     }
 
     /// Adds an owner to a page that has one already or is idle.

@@ -20,6 +20,8 @@ pub const PAGE_TOKENS: usize = 32;
 pub const HEAD_DIM_MAX: usize = 512;
 /// Numbers of two bytes in the 2 MiB that the system gives at a time.
 const STRIDE: usize = 1 << 20;
+/// Numbers of two bytes in the least that the system gives at a time.
+const SYSTEM_PAGE: usize = 2048;
 /// Numbers of two bytes in a cache line.
 const LINE: usize = 32;
 /// Tokens in a chunk.
@@ -56,6 +58,13 @@ impl KvArena {
         let first = (share.clamp(0.0, 1.0) * STRIDE as f64) as usize / LINE * LINE;
         let data = Buffer::zeroed(first + pages * heads * head_dim * 2 * PAGE_TOKENS);
         KvArena { data, first, pages, heads, head_dim }
+    }
+
+    /// Takes the memory of a page that was never written from the system now, so that the step which writes it need not
+    /// wait for it. What was written would be spoilt.
+    pub fn touch(&mut self, page: u32) {
+        let (from, len) = (self.page_head(page, 0), self.heads * 2 * self.half());
+        self.data[from..from + len].iter_mut().step_by(SYSTEM_PAGE).for_each(|number| *number = 0);
     }
 
     /// Key and value heads.

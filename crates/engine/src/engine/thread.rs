@@ -104,6 +104,10 @@ impl Engine {
         if self.batch.is_empty() {
             return;
         }
+        // With nobody beside it, a sequence would only wait for memory that it may not need.
+        if self.batch.spans.len() > 1 {
+            self.kv.touch_ahead(self.scheduler.pages.never_used_from());
+        }
         match self.forward() {
             Ok(()) => {
                 self.commit(Instant::now());

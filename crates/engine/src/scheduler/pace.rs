@@ -12,8 +12,12 @@ use std::time::Duration;
 
 use crate::batch::PAGE_TOKENS;
 
-/// The least that a prompt gets beside running streams, however slow that makes a step.
-const BESIDE_MIN: usize = 16;
+/// The least that a prompt gets beside running streams, however slow that makes a step: with a few it is what makes a
+/// prompt that the cache has begin at once, with many there are more to be held up.
+const BESIDE_FEW_MIN: usize = 16;
+const BESIDE_MANY_MIN: usize = 8;
+/// From so many on they are many.
+const MANY: usize = 4;
 /// The least that it gets alone, and what it gets while nothing is known.
 const ALONE_MIN: usize = 32;
 /// What a step may take that only computes prompts.
@@ -23,7 +27,7 @@ const PROBE_AFTER: u32 = 64;
 /// The same if nothing is known of as many streams yet.
 const PROBE_SOON_AFTER: u32 = 8;
 /// Measurements with fewer prompt tokens say little about what one costs.
-const MEASURED_MIN: usize = 16;
+const MEASURED_MIN: usize = 8;
 /// Depths that differ by less, or by less than a quarter, say little about what depth costs.
 const DEPTHS_APART: f64 = 256.0;
 /// Classes of how many sequences a step generates for.
@@ -80,12 +84,13 @@ impl Pace {
         let probe_after = if self.usual[class(singles)].len == 0 { PROBE_SOON_AFTER } else { PROBE_AFTER };
         let usual = self.usual(singles).filter(|_| self.steps_beside < probe_after);
         let Some(usual) = usual else { return 1 };
-        let Some(token) = self.beside.at(depth as f64) else { return BESIDE_MIN.min(room) };
+        let least = beside_min(singles);
+        let Some(token) = self.beside.at(depth as f64) else { return least.min(room) };
         let fits = ((factor - 1.0).max(0.0) * usual / token) as usize;
         // Up to some number more tokens cost hardly anything, and beyond it they do; so it goes up in small strides, none of
         // which can make a step more than half as long again.
         let stride = self.beside.usual_tokens() * 3 / 2;
-        (fits.min(stride) / 8 * 8).max(BESIDE_MIN).min(room)
+        (fits.min(stride) / 8 * 8).max(least).min(room)
     }
 
     /// Learns from a step.
@@ -125,7 +130,7 @@ impl Pace {
         if singles == 0 {
             return Some(1.0 / self.alone.at(0.0)?);
         }
-        let tokens = self.prompt_tokens(singles, 0).max(BESIDE_MIN) as f64;
+        let tokens = self.prompt_tokens(singles, 0).max(beside_min(singles)) as f64;
         // Before the first prompt beside streams, one alone tells what a token costs at least.
         let token = self.beside.at(0.0).or(self.alone.at(0.0))?;
         Some(tokens / (self.usual(singles)? + tokens * token))
@@ -147,6 +152,10 @@ impl Pace {
             Some(seconds * singles as f64 / smallest_of_class(above) as f64)
         })
     }
+}
+
+fn beside_min(singles: usize) -> usize {
+    if singles < MANY { BESIDE_FEW_MIN } else { BESIDE_MANY_MIN }
 }
 
 /// Below 8 sequences each number is a class of its own, from there on two make an octave.

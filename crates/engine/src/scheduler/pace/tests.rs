@@ -106,13 +106,21 @@ fn a_long_prompt_never_stalls_streams_for_three_times_their_usual_gap() {
                 let usual = machine.seconds(&Work { singles, ..Work::default() });
                 // What can't be avoided: the least that a prompt gets.
                 let depth = 2000;
-                let least = Work { singles, prompt_tokens: BESIDE_MIN, positions: 16 * depth, cut: true };
+                let least = Work {
+                    singles,
+                    prompt_tokens: beside_min(singles),
+                    positions: beside_min(singles) as u64 * depth,
+                    cut: true,
+                };
                 let bound = (3.0 * usual).max(1.1 * machine.seconds(&least) * (1.0 + machine.noise));
                 let begin = run.steps.len();
                 let steps = run.prompt(singles, 0, 2000);
                 let slowest = run.slowest_since(begin);
                 assert!(slowest <= bound, "{slowest} of {usual} s, {singles} streams, {machine:?}");
-                assert!(steps <= 2000 / BESIDE_MIN + 10, "{steps} steps, {singles} streams, {machine:?}");
+                assert!(
+                    steps <= 2000 / beside_min(singles) + 10,
+                    "{steps} steps, {singles} streams, {machine:?}"
+                );
             }
         }
     }
@@ -129,7 +137,8 @@ fn a_prompt_takes_what_the_streams_can_spare() {
             let steps = run.prompt(singles, 0, 4000);
             let usual = machine.seconds(&Work { singles, ..Work::default() });
             let mean = run.steps[begin..].iter().sum::<f64>() / steps as f64;
-            let least = machine.seconds(&Work { singles, prompt_tokens: BESIDE_MIN, ..Work::default() });
+            let least =
+                machine.seconds(&Work { singles, prompt_tokens: beside_min(singles), ..Work::default() });
             assert!(mean >= (1.6 * usual).min(least), "{mean} of {usual} s, {singles} streams, {machine:?}");
         }
     }
@@ -186,7 +195,7 @@ fn nothing_is_known_at_first() {
     assert_eq!((pace.prompt_tokens(0, 0), pace.prompt_tokens(3, 0)), (ALONE_MIN, 1));
     assert_eq!((pace.step_time(3), pace.prompt_speed(0), pace.prompt_speed(3)), (None, None, None));
     pace.observe(&Work { singles: 3, ..Work::default() }, Duration::from_millis(10));
-    assert_eq!(pace.prompt_tokens(3, 0), BESIDE_MIN);
+    assert_eq!(pace.prompt_tokens(3, 0), BESIDE_FEW_MIN);
     // Fewer streams are guessed to take less, more to take as long.
     let time = |pace: &Pace, singles| pace.step_time(singles).unwrap().as_millis();
     assert_eq!((time(&pace, 1), time(&pace, 3), time(&pace, 30)), (3, 10, 10));

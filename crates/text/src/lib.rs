@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod decoder;
+pub mod grammar;
 pub mod stop;
 pub mod template;
 pub mod tokenizer;

@@ -90,9 +90,17 @@ impl Tokenizer {
 
     /// The tokens of a text, without BOS and EOS.
     pub fn encode(&self, text: &str, specials: Specials) -> Vec<u32> {
+        self.encode_part(text, specials, true)
+    }
+
+    /// The tokens of a text that stands behind other text: without the space that some vocabularies begin with.
+    pub fn encode_inside(&self, text: &str, specials: Specials) -> Vec<u32> {
+        self.encode_part(text, specials, false)
+    }
+
+    fn encode_part(&self, text: &str, specials: Specials, mut begins: bool) -> Vec<u32> {
         let mut ids = Vec::new();
         let (mut by_rank, mut by_score) = (Merger::new(), Merger::new());
-        let mut begins = true;
         for part in self.specials.parts(text, specials) {
             match (part, &self.encoder) {
                 (Part::Token(id), _) => ids.push(id),

@@ -5,6 +5,7 @@
 
 mod answer;
 mod generation;
+mod masks;
 mod stats;
 mod thread;
 mod wait;

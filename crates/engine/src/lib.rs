@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod engine;
+mod form;
 pub mod kv;
 pub mod layers;
 pub mod limits;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use text::grammar::Constraint;
+
 /// An index into the vocabulary.
 pub type TokenId = u32;
 
@@ -26,8 +28,20 @@ pub struct Request {
     /// Report what the model made of the prompt, as one vector. Such a request generates nothing: its
     /// `max_tokens` is 0.
     pub embedding: Option<Pooling>,
+    /// The form that the answer must have. While it holds, `min_tokens` does not, and an end token ends the answer
+    /// whether `stop_tokens` has it or not.
+    pub form: Option<Box<Form>>,
     /// Its place among the others.
     pub rank: Rank,
+}
+
+/// The form of an answer, and where it begins.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// What may come.
+    pub constraint: Constraint,
+    /// The tokens behind which it begins, such as the end of the thinking; without any it begins with the answer.
+    pub begins_after: Vec<TokenId>,
 }
 
 impl Request {
@@ -42,6 +56,7 @@ impl Request {
             prompt_logprobs: None,
             logprobs: None,
             embedding: None,
+            form: None,
             rank: Rank::default(),
         }
     }

@@ -32,7 +32,9 @@ pub enum NoChoice {
     #[error("the model gave logits that are not numbers; its weights or the input may be damaged")]
     BadLogits,
     /// The logits were good before the request's own changes to them.
-    #[error("logit_bias and min_tokens together forbid every token that could come next; forbid fewer")]
+    #[error(
+        "logit_bias, min_tokens and the answer's form together forbid every token that could come next; forbid fewer"
+    )]
     AllForbidden,
 }
 
@@ -45,6 +47,8 @@ pub struct Place<'a> {
     pub prompt_tokens: usize,
     /// Tokens that may not come here.
     pub forbidden: &'a [TokenId],
+    /// The tokens that may come here, a bit for each as `text::grammar` has them; none if all may.
+    pub allowed: Option<&'a [u32]>,
 }
 
 /// The buffers of the choice. They carry nothing from one call to the next.
@@ -53,6 +57,8 @@ pub struct Sampler {
     changes: Changes,
     candidates: Vec<Candidate>,
     weights: Vec<f32>,
+    /// A row in which only what is allowed has its logits.
+    masked: Vec<f32>,
 }
 
 impl Sampler {
@@ -71,6 +77,16 @@ impl Sampler {
         sampling: &Sampling,
         place: &Place<'_>,
     ) -> Result<TokenId, NoChoice> {
+        if let Some(allowed) = place.allowed {
+            let mut masked = std::mem::take(&mut self.masked);
+            mask(logits, allowed, &mut masked);
+            let choice = self.sample(&mut masked, sampling, &Place { allowed: None, ..*place });
+            self.masked = masked;
+            return match choice {
+                Err(NoChoice::BadLogits) if peak(logits).is_ok() => Err(NoChoice::AllForbidden),
+                choice => choice,
+            };
+        }
         let changed = self.changes.apply(logits, sampling, place);
         let choice = self.choose(logits, sampling, place.history.len());
         self.changes.undo(logits);
@@ -189,6 +205,25 @@ impl Sampler {
             }
         }
         choice.expect("the peak is a candidate and has weight 1")
+    }
+}
+
+/// The row with the logits of the allowed tokens, and −∞ for the others.
+fn mask(logits: &[f32], allowed: &[u32], masked: &mut Vec<f32>) {
+    masked.clear();
+    masked.resize(logits.len(), f32::NEG_INFINITY);
+    for ((out, row), &word) in masked.chunks_mut(32).zip(logits.chunks(32)).zip(allowed) {
+        match word {
+            0 => {}
+            u32::MAX => out.copy_from_slice(row),
+            word => {
+                for (bit, (out, &logit)) in out.iter_mut().zip(row).enumerate() {
+                    if word >> bit & 1 == 1 {
+                        *out = logit;
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -148,7 +148,9 @@ impl Grammars {
             return Err(schema::refusal(&error));
         }
         // A form that nothing has shows in the first mask.
-        matcher.compute_mask_or_eos().map_err(|error| GrammarError::Unsatisfiable(first_line(&error.to_string())))?;
+        matcher
+            .compute_mask_or_eos()
+            .map_err(|error| GrammarError::Unsatisfiable(first_line(&error.to_string())))?;
         Ok(Constraint { matcher, ends: Arc::clone(&self.ends) })
     }
 
@@ -232,7 +234,7 @@ impl Constraint {
     /// # Errors
     /// If the mask did not have it.
     pub fn commit(&mut self, token: u32) -> Result<(), ConstraintError> {
-        if self.ends.contains(&token) {
+        if self.is_end(token) {
             return Ok(());
         }
         self.matcher.consume_token(token).map_err(failed)
@@ -249,6 +251,11 @@ impl Constraint {
     /// If there were not as many.
     pub fn rewind(&mut self, tokens: usize) -> Result<(), ConstraintError> {
         self.matcher.rollback(tokens).map_err(failed)
+    }
+
+    /// Whether a token is one of those that end an answer.
+    pub fn is_end(&self, token: u32) -> bool {
+        self.ends.contains(&token)
     }
 
     /// Whether the answer has its form and nothing can be added.
@@ -275,13 +282,19 @@ fn first_line(message: &str) -> String {
 }
 
 fn at_most(what: &'static str, found: usize, max: usize) -> Result<(), GrammarError> {
-    if found > max { Err(GrammarError::TooLarge { what, found: found as u64, max: max as u64 }) } else { Ok(()) }
+    if found > max {
+        Err(GrammarError::TooLarge { what, found: found as u64, max: max as u64 })
+    } else {
+        Ok(())
+    }
 }
 
 /// A grammar of alternatives.
 fn choice(texts: &[String]) -> Result<String, GrammarError> {
     if texts.is_empty() {
-        return Err(GrammarError::Syntax("there is nothing to choose from: give at least one text".to_owned()));
+        return Err(GrammarError::Syntax(
+            "there is nothing to choose from: give at least one text".to_owned(),
+        ));
     }
     let quoted: Vec<String> =
         texts.iter().map(|text| serde_json::to_string(text).expect("a text is JSON")).collect();

@@ -1,15 +1,19 @@
 //! From a step's logits and hidden states to the next piece of an answer.
 
 use crate::batch::{LogitsWanted, Span};
+use crate::form::FormState;
 use crate::pooling::BadHidden;
-use crate::request::{Chunk, FinishReason};
+use crate::request::{Chunk, FinishReason, TokenId};
 use crate::sampler::{NoChoice, Place, Sampler};
 use crate::scheduler::Sequence;
+use text::grammar::ConstraintError;
 
 /// A piece of an answer that is ready to be sent.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) chunk: Chunk,
+    /// How many tokens came, the stop token included.
+    pub(super) generated: u64,
     /// Set if it is the last.
     pub(super) reason: Option<FinishReason>,
 }
@@ -28,6 +32,8 @@ pub(super) enum BadRows {
     Logits(#[from] NoChoice),
     #[error(transparent)]
     Hidden(#[from] BadHidden),
+    #[error(transparent)]
+    Form(#[from] ConstraintError),
 }
 
 /// Takes a computed span over into its sequence and chooses the next token if it has reached the end.
@@ -57,28 +63,93 @@ pub(super) fn advance(
         chunk.embedding = sequence.pool.unit()?;
     }
     if request.max_tokens == 0 {
-        return Ok(Some(Piece { chunk, reason: Some(FinishReason::Length) }));
+        return Ok(Some(Piece { chunk, generated: 0, reason: Some(FinishReason::Length) }));
     }
     let last_row_start = logits.len() - vocabulary;
     let row = &mut logits[last_row_start..];
-    let early = sequence.completion_tokens() < request.min_tokens;
+    let before = sequence.tokens.len();
+    let reason = choose(sequence, row, sampler, &mut chunk, context_tokens)?;
+    let generated = (sequence.tokens.len() - before) as u64;
+    Ok(Some(Piece { chunk, generated, reason }))
+}
+
+/// Chooses the next token, with those that the answer's form adds to it. Why the answer ends with them, if it does.
+fn choose(
+    sequence: &mut Sequence,
+    row: &mut [f32],
+    sampler: &mut Sampler,
+    chunk: &mut Chunk,
+    context_tokens: usize,
+) -> Result<Option<FinishReason>, BadRows> {
+    let mut form = sequence.form.take();
+    let forced = form.as_mut().and_then(|form| form.pop_forced());
+    let token = match forced {
+        Some(token) => token,
+        None => sample(sequence, form.as_deref_mut(), row, sampler)?,
+    };
+    if let Some(top_n) = sequence.request.logprobs
+        && !is_end(sequence, form.as_deref(), token)
+    {
+        chunk.logprobs = vec![sampler.logprobs(row, token, top_n)?];
+    }
+    let mut reason = add(sequence, form.as_deref(), token, chunk, context_tokens);
+    if let Some(form) = &mut form
+        && reason != Some(FinishReason::Stop)
+    {
+        if forced.is_none() {
+            form.commit(&sequence.tokens[sequence.prompt_tokens..])?;
+        }
+        // Each log-probability needs its row, so there they come one by one.
+        while reason.is_none() && sequence.request.logprobs.is_none() {
+            let Some(token) = form.pop_forced() else { break };
+            reason = add(sequence, Some(form), token, chunk, context_tokens);
+        }
+        if form.is_complete() {
+            reason = Some(FinishReason::Stop);
+        }
+    }
+    sequence.form = form;
+    Ok(reason)
+}
+
+fn sample(
+    sequence: &Sequence,
+    form: Option<&mut FormState>,
+    row: &mut [f32],
+    sampler: &mut Sampler,
+) -> Result<TokenId, BadRows> {
+    let request = &sequence.request;
+    let early = form.is_none() && sequence.completion_tokens() < request.min_tokens;
     let place = Place {
         history: &sequence.tokens,
         prompt_tokens: sequence.prompt_tokens,
         forbidden: if early { &request.stop_tokens } else { &[] },
+        allowed: form.map(FormState::allowed).transpose()?.flatten(),
     };
-    let token = sampler.sample(row, &request.sampling, &place)?;
+    Ok(sampler.sample(row, &request.sampling, &place)?)
+}
+
+/// Adds a token to the answer. Why the answer ends with it, if it does.
+fn add(
+    sequence: &mut Sequence,
+    form: Option<&FormState>,
+    token: TokenId,
+    chunk: &mut Chunk,
+    context_tokens: usize,
+) -> Option<FinishReason> {
     sequence.tokens.push(token);
-    if request.stop_tokens.contains(&token) {
-        return Ok(Some(Piece { chunk, reason: Some(FinishReason::Stop) }));
+    if is_end(sequence, form, token) {
+        return Some(FinishReason::Stop);
     }
-    if let Some(top_n) = request.logprobs {
-        chunk.logprobs = vec![sampler.logprobs(row, token, top_n)?];
-    }
-    chunk.tokens = vec![token];
+    chunk.tokens.push(token);
     let full = sequence.completion_tokens() >= sequence.request.max_tokens
         || sequence.tokens.len() >= context_tokens;
-    Ok(Some(Piece { chunk, reason: full.then_some(FinishReason::Length) }))
+    full.then_some(FinishReason::Length)
+}
+
+/// Whether a token ends the answer and is not part of it.
+fn is_end(sequence: &Sequence, form: Option<&FormState>, token: TokenId) -> bool {
+    sequence.request.stop_tokens.contains(&token) || form.is_some_and(|form| form.ends_with(token))
 }
 
 /// Position p's row says how probable token p + 1 was.

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::answer::{Rows, advance};
+use super::masks::{Entry, Masks};
 use super::wait::Departures;
 use super::{Counters, Message};
 use crate::batch::Batch;
@@ -24,6 +25,7 @@ pub(super) struct Engine {
     model: Box<dyn Model>,
     kv: KvCache,
     sampler: Sampler,
+    masks: Masks,
     pub(super) batch: Batch,
     outputs: Outputs,
     /// Sequences whose last chunk is sent once the counters show that they have ended.
@@ -42,6 +44,7 @@ impl Engine {
             scheduler: Scheduler::new(limits, limits.prompt_logit_rows(shape)),
             kv: KvCache::new(shape, limits.kv_pages),
             sampler: Sampler::new(),
+            masks: Masks::default(),
             batch: Batch::with_room_for(&limits),
             outputs: Outputs::default(),
             ended: Vec::with_capacity(limits.sequences_max),
@@ -108,7 +111,12 @@ impl Engine {
         if self.batch.spans.len() > 1 {
             self.kv.touch_ahead(self.scheduler.pages.never_used_from());
         }
-        match self.forward() {
+        let forms = self.take_forms();
+        let mut masks = std::mem::take(&mut self.masks);
+        let (forms, passed) = masks.beside(forms, || self.forward());
+        self.masks = masks;
+        self.put_forms(forms);
+        match passed {
             Ok(()) => {
                 self.commit(Instant::now());
                 self.scheduler.observe(begin.elapsed());
@@ -117,6 +125,27 @@ impl Engine {
         }
         self.count_step(begin.elapsed());
         self.hand_over();
+    }
+
+    /// The forms of the sequences that get a token in this step.
+    fn take_forms(&mut self) -> Vec<Entry> {
+        let Engine { scheduler, batch, .. } = self;
+        let mut forms = Vec::new();
+        for (&index, span) in scheduler.scheduled.iter().zip(&batch.spans) {
+            let sequence = &mut scheduler.running[index];
+            if span.start + span.len == sequence.tokens.len()
+                && let Some(form) = sequence.form.take()
+            {
+                forms.push((index, form));
+            }
+        }
+        forms
+    }
+
+    fn put_forms(&mut self, forms: Vec<Entry>) {
+        for (index, form) in forms {
+            self.scheduler.running[index].form = Some(form);
+        }
     }
 
     /// The forward pass, or what it panicked with.
@@ -161,7 +190,7 @@ impl Engine {
             let sequence = &mut scheduler.running[index];
             if sequence.completion_tokens() > 0 {
                 sequence.clock.first_token.get_or_insert(now);
-                counters.generated_tokens.fetch_add(1, Relaxed);
+                counters.generated_tokens.fetch_add(piece.generated, Relaxed);
             }
             match piece.reason {
                 Some(reason) => sequence.end(piece.chunk, reason, now),

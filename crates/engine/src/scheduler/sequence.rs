@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::owners::OwnerSlot;
 use crate::batch::{LogitsWanted, PAGE_TOKENS, PageId};
 use crate::engine::{Place, Sink};
+use crate::form::FormState;
 use crate::pages::Pages;
 use crate::pooling::Pool;
 use crate::request::{CacheReport, Chunk, FinishReason, Finished, Pooling, Request, TokenId, TokenLogprobs};
@@ -40,6 +41,8 @@ pub(crate) struct Sequence {
     pub(crate) logprobs_noted: usize,
     /// The prompt's vector as far as it was asked for and is known.
     pub(crate) pool: Pool,
+    /// The form of the answer, if it must have one. It is away while its mask is made.
+    pub(crate) form: Option<Box<FormState>>,
     /// Where the answer goes.
     pub(crate) sink: Sink,
     /// Its place among the requests that have not ended, and in the queue until it is admitted for the first time.
@@ -66,6 +69,7 @@ impl Sequence {
     /// A checked request that has not begun.
     pub(crate) fn new(mut request: Request, sink: Sink, place: Place) -> Self {
         let tokens = std::mem::take(&mut request.prompt);
+        let form = request.form.take().map(|form| Box::new(FormState::new(*form)));
         Sequence {
             request,
             prompt_tokens: tokens.len(),
@@ -78,6 +82,7 @@ impl Sequence {
             prompt_logprobs: Vec::new(),
             logprobs_noted: 0,
             pool: Pool::default(),
+            form,
             sink,
             place,
             arrival: 0,

@@ -181,7 +181,10 @@ fn a_request_that_forbids_all_tokens_ends_alone() {
     let FinishReason::Error(message) = collect(handle.submit(barred).unwrap()).reason else {
         panic!("it ends with an error")
     };
-    assert!(message.starts_with("logit_bias and min_tokens together forbid every token"), "{message}");
+    assert!(
+        message.starts_with("logit_bias, min_tokens and the answer's form together forbid every token"),
+        "{message}"
+    );
     assert_eq!(collect(good), answer(&good_request, handle.limits()));
 }
 

@@ -41,7 +41,8 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         let mut row = logits_after(&history);
         let early = answer.completion_tokens < request.min_tokens;
         let forbidden = if early { &request.stop_tokens[..] } else { &[] };
-        let place = Place { history: &history, prompt_tokens: request.prompt.len(), forbidden };
+        let place =
+            Place { history: &history, prompt_tokens: request.prompt.len(), forbidden, allowed: None };
         let token = sampler.sample(&mut row, &request.sampling, &place).unwrap();
         history.push(token);
         answer.completion_tokens += 1;

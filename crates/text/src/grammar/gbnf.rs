@@ -98,7 +98,9 @@ impl Grammar {
     }
 
     fn can_be_empty(&self, choice: &Choice, nullable: &[bool]) -> bool {
-        choice.iter().any(|sequence| sequence.iter().all(|element| self.element_can_be_empty(element, nullable)))
+        choice
+            .iter()
+            .any(|sequence| sequence.iter().all(|element| self.element_can_be_empty(element, nullable)))
     }
 
     fn element_can_be_empty(&self, element: &Element, nullable: &[bool]) -> bool {

@@ -29,13 +29,34 @@ const COUNTS: [[&str; 2]; 3] =
     [["minLength", "maxLength"], ["minItems", "maxItems"], ["minProperties", "maxProperties"]];
 /// Keywords with plain values.
 const PLAIN: [&str; 12] = [
-    "$ref", "const", "enum", "type", "required", "pattern", "format", "minimum", "maximum", "exclusiveMinimum",
-    "exclusiveMaximum", "multipleOf",
+    "$ref",
+    "const",
+    "enum",
+    "type",
+    "required",
+    "pattern",
+    "format",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
 ];
 /// Keywords that say nothing about what is valid.
 const NOTES: [&str; 13] = [
-    "$anchor", "$schema", "$id", "id", "$comment", "title", "description", "default", "readOnly", "writeOnly", "examples",
-    "contentMediaType", "contentEncoding",
+    "$anchor",
+    "$schema",
+    "$id",
+    "id",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "readOnly",
+    "writeOnly",
+    "examples",
+    "contentMediaType",
+    "contentEncoding",
 ];
 const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
 
@@ -110,15 +131,21 @@ impl<'a> Check<'a> {
                 key if ONE.contains(&key) => inner.push((place(), value, depth + 1)),
                 key if LISTS.contains(&key) => {
                     let list = value.as_array().filter(|list| !list.is_empty());
-                    let list = list.ok_or_else(|| wrong(&place(), format!("{key} must be a list of schemas")))?;
-                    inner.extend(list.iter().enumerate().map(|(i, s)| (format!("{}/{i}", place()), s, depth + 1)));
+                    let list =
+                        list.ok_or_else(|| wrong(&place(), format!("{key} must be a list of schemas")))?;
+                    inner.extend(
+                        list.iter().enumerate().map(|(i, s)| (format!("{}/{i}", place()), s, depth + 1)),
+                    );
                 }
                 key if OBJECTS.contains(&key) => {
                     let map = value.as_object();
-                    let map = map.ok_or_else(|| wrong(&place(), format!("{key} must be an object of schemas")))?;
+                    let map =
+                        map.ok_or_else(|| wrong(&place(), format!("{key} must be an object of schemas")))?;
                     self.properties += map.len();
                     self.within("properties", self.properties, self.limits.properties)?;
-                    inner.extend(map.iter().map(|(k, s)| (format!("{}/{}", place(), escaped(k)), s, depth + 1)));
+                    inner.extend(
+                        map.iter().map(|(k, s)| (format!("{}/{}", place(), escaped(k)), s, depth + 1)),
+                    );
                 }
                 key if PLAIN.contains(&key) || COUNTS.as_flattened().contains(&key) => {
                     self.plain(key, value, &place)?;
@@ -156,7 +183,12 @@ impl<'a> Check<'a> {
             }
             "$ref" => return self.reference(value, place),
             "pattern" | "format" if !value.is_string() => return refuse(format!("{key} must be a text")),
-            "pattern" if value.as_str().and_then(|p| p.strip_prefix('^')).is_some_and(|p| p.starts_with(['+', '*', '?', '{'])) => {
+            "pattern"
+                if value
+                    .as_str()
+                    .and_then(|p| p.strip_prefix('^'))
+                    .is_some_and(|p| p.starts_with(['+', '*', '?', '{'])) =>
+            {
                 return refuse("pattern repeats the beginning of the text".to_owned());
             }
             "const" | "pattern" | "format" => {}
@@ -174,10 +206,17 @@ impl<'a> Check<'a> {
             }
             _ => {
                 // 3.0 is a whole number as well.
-                let whole = value.as_u64().or_else(|| value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0).map(|n| n as u64));
-                let Some(count) = whole else { return refuse(format!("{key} must be a whole number from 0 up")) };
+                let whole = value
+                    .as_u64()
+                    .or_else(|| value.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0).map(|n| n as u64));
+                let Some(count) = whole else {
+                    return refuse(format!("{key} must be a whole number from 0 up"));
+                };
                 if count > self.limits.repetitions {
-                    return refuse(format!("{key} is {count}; at most {} is possible", self.limits.repetitions));
+                    return refuse(format!(
+                        "{key} is {count}; at most {} is possible",
+                        self.limits.repetitions
+                    ));
                 }
             }
         }
@@ -188,7 +227,8 @@ impl<'a> Check<'a> {
     fn reference(&self, value: &Value, place: &dyn Fn() -> String) -> Result<(), GrammarError> {
         let Some(target) = value.as_str() else { return Err(wrong(&place(), "$ref must be a text")) };
         let Some(pointer) = target.strip_prefix('#') else {
-            let message = format!("$ref {} leads outside of the schema, and nothing is fetched", shown(target));
+            let message =
+                format!("$ref {} leads outside of the schema, and nothing is fetched", shown(target));
             return Err(wrong(&place(), message));
         };
         if self.root.pointer(pointer.trim_end_matches('/')).is_none() {
@@ -217,15 +257,22 @@ fn contradictions(pointer: &str, object: &Map<String, Value>) -> Result<(), Gram
     if let (Some(required), Some(properties)) = (required, properties)
         && !object.contains_key("patternProperties")
         && object.get("additionalProperties").is_none_or(|more| more == false)
-        && let Some(name) = required.iter().filter_map(Value::as_str).find(|name| !properties.contains_key(*name))
+        && let Some(name) =
+            required.iter().filter_map(Value::as_str).find(|name| !properties.contains_key(*name))
     {
-        return Err(wrong(&format!("{pointer}/required"), format!("{} is required, but no property", shown(name))));
+        return Err(wrong(
+            &format!("{pointer}/required"),
+            format!("{} is required, but no property", shown(name)),
+        ));
     }
     Ok(())
 }
 
 fn wrong(pointer: &str, message: impl Into<String>) -> GrammarError {
-    GrammarError::Schema(SchemaError { pointer: pointer.chars().take(200).collect(), message: message.into() })
+    GrammarError::Schema(SchemaError {
+        pointer: pointer.chars().take(200).collect(),
+        message: message.into(),
+    })
 }
 
 fn kind(value: &Value) -> &'static str {

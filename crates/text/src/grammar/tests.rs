@@ -72,7 +72,14 @@ fn schemas_have_one_spelling() {
     check(
         GrammarSource::JsonSchema(schema),
         &["{\"a\": 1, \"b\": []}", "{\"a\": -20, \"b\": [true, false]}"],
-        &["{\"a\":1,\"b\":[]}", "{\"a\": 1}", "{ \"a\": 1, \"b\": []}", "{\"b\": [], \"a\": 1}", "{\"a\": 1, \"b\": []} ", "[]"],
+        &[
+            "{\"a\":1,\"b\":[]}",
+            "{\"a\": 1}",
+            "{ \"a\": 1, \"b\": []}",
+            "{\"b\": [], \"a\": 1}",
+            "{\"a\": 1, \"b\": []} ",
+            "[]",
+        ],
     );
     check(GrammarSource::JsonObject, &["{}", "{\"x\": {\"y\": [null, \"z\"]}}"], &["[]", "1", "{", ""]);
 }
@@ -85,7 +92,11 @@ fn references_within_a_schema_work() {
         "required": ["left"],
         "additionalProperties": false,
     }}});
-    check(GrammarSource::JsonSchema(schema), &["{\"left\": null}", "{\"left\": {\"left\": null}}"], &["{\"left\": 1}"]);
+    check(
+        GrammarSource::JsonSchema(schema),
+        &["{\"left\": null}", "{\"left\": {\"left\": null}}"],
+        &["{\"left\": 1}"],
+    );
 }
 
 #[test]
@@ -138,20 +149,32 @@ fn schemas_are_refused_with_the_place() {
             json!({"properties": {"a": {"not": {}}}}),
             "the keyword \"not\" can't be enforced (at /properties/a/not)",
         ),
-        (json!({"x-guidance": {"lenient": true}}), "the keyword \"x-guidance\" can't be enforced (at /x-guidance)"),
+        (
+            json!({"x-guidance": {"lenient": true}}),
+            "the keyword \"x-guidance\" can't be enforced (at /x-guidance)",
+        ),
         (
             json!({"items": {"minimum": 3, "maximum": 2}}),
             "minimum is 3, more than the 2 of maximum (at /items)",
         ),
         (json!({"enum": []}), "enum must be a list of at least one value (at /enum)"),
-        (json!({"type": "text"}), "type must be one or a list of null, boolean, object, array, number, string, integer (at /type)"),
+        (
+            json!({"type": "text"}),
+            "type must be one or a list of null, boolean, object, array, number, string, integer (at /type)",
+        ),
         (
             json!({"properties": {"a/b": {}}, "required": ["c"]}),
             "\"c\" is required, but no property (at /required)",
         ),
-        (json!({"$ref": "http://there/x"}), "$ref \"http://there/x\" leads outside of the schema, and nothing is fetched (at /$ref)"),
+        (
+            json!({"$ref": "http://there/x"}),
+            "$ref \"http://there/x\" leads outside of the schema, and nothing is fetched (at /$ref)",
+        ),
         (json!({"$ref": "#/$defs/x"}), "$ref \"#/$defs/x\" leads to nothing in the schema (at /$ref)"),
-        (json!({"maxItems": 1_000_000_000}), "maxItems is 1000000000; at most 4096 is possible (at /maxItems)"),
+        (
+            json!({"maxItems": 1_000_000_000}),
+            "maxItems is 1000000000; at most 4096 is possible (at /maxItems)",
+        ),
         (json!({"maxLength": -1}), "maxLength must be a whole number from 0 up (at /maxLength)"),
         (json!({"properties": {"a/b": 1}}), "a schema must be an object, not a number (at /properties/a~1b)"),
         (deep, "it has 65 schemas within each other; at most 64 are possible"),
@@ -177,7 +200,10 @@ fn what_nothing_can_satisfy_and_what_is_no_expression_is_refused() {
         GrammarSource::Lark(format!("start: {}", "(".repeat(60_000))),
     ] {
         let message = refusal(source.clone());
-        assert!(!message.is_empty() && message.len() < 400 && !message.contains('\n'), "{source:?}: {message}");
+        assert!(
+            !message.is_empty() && message.len() < 400 && !message.contains('\n'),
+            "{source:?}: {message}"
+        );
     }
 }
 

@@ -15,7 +15,8 @@ struct Environment {
 /// The vocabulary of a tokenizer. Special tokens are in it under their names, behind a byte that no text has.
 pub(super) fn environment(tokenizer: Arc<Tokenizer>) -> Result<TokEnv, GrammarError> {
     let end = tokenizer.end_of_generation().first().copied().or(tokenizer.eos());
-    let end = end.ok_or_else(|| GrammarError::Vocabulary("it has no token that ends an answer".to_owned()))?;
+    let end =
+        end.ok_or_else(|| GrammarError::Vocabulary("it has no token that ends an answer".to_owned()))?;
     let words: Vec<Vec<u8>> = (0..tokenizer.len() as u32).map(|id| word(&tokenizer, id)).collect();
     let trie = TokTrie::from(&TokRxInfo::new(words.len() as u32, end), &words);
     Ok(Arc::new(Environment { tokenizer, trie }))

@@ -75,7 +75,8 @@ impl Parser<'_> {
     }
 
     fn name(&mut self) -> Result<String, GrammarError> {
-        let len = self.rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
+        let len =
+            self.rest.bytes().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count();
         if len == 0 {
             return Err(self.wrong(format!("a rule's name is missing before {:?}", self.shown())));
         }
@@ -146,7 +147,9 @@ impl Parser<'_> {
     fn braces(&mut self) -> Result<(u64, Option<u64>), GrammarError> {
         let end = self.rest.find('}').ok_or_else(|| self.wrong("} is missing"))?;
         let inside = &self.rest[1..end];
-        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| self.wrong(format!("{{{inside}}} is no count")));
+        let number = |text: &str| {
+            text.trim().parse::<u64>().map_err(|_| self.wrong(format!("{{{inside}}} is no count")))
+        };
         let (least, most) = match inside.split_once(',') {
             None => (number(inside)?, Some(number(inside)?)),
             Some((least, "")) => (number(least)?, None),
@@ -232,7 +235,9 @@ impl Parser<'_> {
         };
         let code = self.rest.get(..digits).and_then(|hex| u32::from_str_radix(hex, 16).ok());
         let c = code.and_then(char::from_u32);
-        let c = c.ok_or_else(|| self.wrong(format!("an escape needs {digits} hexadecimal digits of a character")))?;
+        let c = c.ok_or_else(|| {
+            self.wrong(format!("an escape needs {digits} hexadecimal digits of a character"))
+        })?;
         self.rest = &self.rest[digits..];
         Ok(c)
     }

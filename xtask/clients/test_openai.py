@@ -142,7 +142,7 @@ def test_penalties(client, model, penalty):
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"stop": [""]}, "stop"),
         ({"logit_bias": {"abc": 1}}, "logit_bias"),
-        ({"response_format": {"type": "xml"}}, "response_format"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
         ({"modalities": ["audio"]}, "modalities"),
         ({"store": True}, "store"),
     ],

@@ -13,7 +13,7 @@ use engine::request::{Chunk, FinishReason, Finished, Pooling, Request, TokenId};
 use engine::{Cpu, CpuError, CpuOptions};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use server::{Defaults, Details, ServedModel};
+use server::{Defaults, Details, Forms, ServedModel};
 use text::template::ChatTemplate;
 use text::tokenizer::{Specials, Tokenizer};
 use weights::gguf::{Gguf, Metadata};
@@ -189,12 +189,13 @@ impl Session {
         ServedModel {
             name,
             handle: self.handle,
-            tokenizer: self.tokenizer,
+            tokenizer: Arc::new(self.tokenizer),
             template: self.template.map_err(|failure| failure.to_string()),
             marker_tokens: self.marker_tokens,
             defaults,
             pooling: self.pooling,
             details: self.details,
+            forms: Forms::default(),
         }
     }
 

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::request::{Rank, Request, Sampling, TokenId};
+use engine::request::{Form, Rank, Request, Sampling, TokenId};
 use text::stop::{STOP_STRINGS_MAX, StopStrings};
 
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::exchange::Exchange;
+use crate::forms::{self, Wanted};
 use crate::model::ServedModel;
 
 /// Bytes of a stop string.
@@ -48,6 +49,8 @@ pub(crate) struct Job {
     pub(crate) prompt_logprobs: Option<usize>,
     /// Show special tokens in the text.
     pub(crate) show_specials: bool,
+    /// What the answers must look like.
+    pub(crate) form: Option<Box<Form>>,
     pub(crate) rank: Rank,
     /// Say what the prefix cache had, and why not more.
     pub(crate) debug_cache: bool,
@@ -134,6 +137,7 @@ impl Parameters {
             logprobs: None,
             prompt_logprobs: None,
             show_specials: self.show_specials,
+            form: None,
             rank,
             debug_cache: self.debug_cache,
             exchange: caller.exchange,
@@ -288,6 +292,28 @@ impl Parameters {
 }
 
 impl Job {
+    /// Lets the answers have a form only.
+    pub(crate) async fn follow(
+        &mut self,
+        wanted: Option<Wanted>,
+        stop_field: &'static str,
+    ) -> Result<(), ApiError> {
+        let Some(wanted) = wanted else { return Ok(()) };
+        if !self.stop_strings.is_empty() {
+            let message = format!(
+                "{stop_field} does not go with {}: the answer ends when it is complete",
+                wanted.field
+            );
+            return Err(ApiError::field(stop_field, message));
+        }
+        if self.max_tokens == Some(0) {
+            return Ok(());
+        }
+        let constraint = forms::compiled(&self.model, wanted).await?;
+        self.form = Some(Box::new(Form { constraint, begins_after: Vec::new() }));
+        Ok(())
+    }
+
     /// The engine's requests: for each prompt each choice.
     pub(crate) fn requests(&self) -> Result<Vec<Request>, ApiError> {
         let mut requests = Vec::with_capacity(self.prompts.len() * self.choices);
@@ -304,6 +330,7 @@ impl Job {
                     stop_tokens: self.stop_tokens.clone(),
                     prompt_logprobs: self.prompt_logprobs,
                     logprobs: self.logprobs,
+                    form: self.form.clone(),
                     rank: self.rank,
                     ..Request::new(prompt.clone(), max_tokens)
                 });

@@ -24,6 +24,7 @@ mod deadline;
 mod embedding;
 mod error;
 mod exchange;
+mod forms;
 mod front;
 mod health;
 mod job;
@@ -46,6 +47,7 @@ mod tokens;
 
 pub use config::Config;
 pub use connection::{Control, Server, StartError};
+pub use forms::Forms;
 pub use keys::Key;
 pub use model::{Defaults, Details, ServedModel};
 pub use registry::{Entry, Loader, Registry};

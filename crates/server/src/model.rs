@@ -1,6 +1,7 @@
 //! A model that is served: the engine's handle, and what turns text into its tokens and back.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::batch::PAGE_TOKENS;
@@ -12,6 +13,7 @@ use text::template::{ChatTemplate, TemplateError, TemplateLimits};
 use text::tokenizer::{Specials, Tokenizer};
 
 use crate::error::{self, ApiError};
+use crate::forms::Forms;
 use crate::running::timed_out;
 
 /// A loaded model, as whoever starts the server gives it.
@@ -21,7 +23,7 @@ pub struct ServedModel {
     /// The engine.
     pub handle: Handle,
     /// Text to tokens and back.
-    pub tokenizer: Tokenizer,
+    pub tokenizer: Arc<Tokenizer>,
     /// The chat template: none if the file has none, or why it can't be used.
     pub template: Result<Option<ChatTemplate>, String>,
     /// `bos_token` and `eos_token` as templates know them.
@@ -32,6 +34,8 @@ pub struct ServedModel {
     pub pooling: Result<Pooling, String>,
     /// What the model is, for those who ask.
     pub details: Details,
+    /// What compiles the forms of answers.
+    pub forms: Forms,
 }
 
 /// What suits a model where a request says nothing.

@@ -20,10 +20,13 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use text::grammar::GrammarSource;
 
 use crate::error::ApiError;
+use crate::forms::Wanted;
 use crate::job::whole;
 use crate::model::ServedModel;
+use crate::openai::form;
 use crate::state::App;
 
 /// Alternatives beside a token.
@@ -82,15 +85,17 @@ fn think(think: Option<&Value>) -> Result<Map<String, Value>, ApiError> {
     }
 }
 
-/// Refuses an output format.
-fn check_format(format: Option<&Value>) -> Result<(), ApiError> {
+/// The form of the answer: `json`, or a schema.
+fn wanted_form(format: Option<&Value>) -> Result<Option<Wanted>, ApiError> {
+    const FIELD: &str = "format";
     match format {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(none)) if none.is_empty() => Ok(()),
-        Some(_) => {
-            let message = "format is not supported by this version of the server: leave it out";
-            Err(ApiError::unsupported("format", message))
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(none)) if none.is_empty() => Ok(None),
+        Some(Value::String(json)) if json == "json" => {
+            Ok(Some(Wanted { source: GrammarSource::JsonObject, field: FIELD.to_owned() }))
         }
+        Some(schema @ Value::Object(_)) => form::required(FIELD, schema).map(Some),
+        Some(_) => Err(ApiError::field(FIELD, "format must be \"json\" or a JSON schema")),
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod embeddings;
+pub(crate) mod form;
 pub(crate) mod logprobs;
 pub(crate) mod messages;
 pub(crate) mod models;

@@ -17,12 +17,12 @@ use std::sync::Arc;
 
 use llguidance::api::{GrammarWithLexer, ParserLimits, StopReason, TopLevelGrammar};
 use llguidance::toktrie::InferenceCapabilities;
-use llguidance::{Matcher, ParserFactory};
+use llguidance::{Matcher, ParserFactory, regex_to_lark};
 use serde_json::Value;
 
 use crate::tokenizer::Tokenizer;
 
-pub use schema::SchemaError;
+pub use schema::{SchemaError, close_objects};
 
 /// What an answer's form is given as.
 #[derive(Debug, Clone, PartialEq)]
@@ -167,7 +167,8 @@ impl Grammars {
             }
             GrammarSource::Regex(pattern) => {
                 check_bytes(pattern)?;
-                GrammarWithLexer::from_regex(pattern)
+                // Digits and words are ASCII's, as in schemas.
+                GrammarWithLexer::from_lark(format!("start: /{}/", regex_to_lark(pattern, "dw")))
             }
             GrammarSource::Choice(texts) => {
                 at_most("texts", texts.len(), limits.values)?;

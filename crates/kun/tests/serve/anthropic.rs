@@ -245,7 +245,7 @@ fn errors_have_the_shape_of_the_api_and_name_the_field() {
             "invalid_request_error",
             "thinking.type",
         ),
-        (json!({"output_config": {"format": {}}}), 400, "invalid_request_error", "output_config.format"),
+        (json!({"output_config": {"format": {}}}), 400, "invalid_request_error", "output_config.format.type"),
         (json!({"output_config": {"effort": "huge"}}), 400, "invalid_request_error", "output_config.effort"),
         (json!({"service_tier": "priority"}), 400, "invalid_request_error", "service_tier"),
         (json!({"container": "c"}), 400, "invalid_request_error", "container"),

@@ -9,6 +9,7 @@ mod api;
 mod bodies;
 mod case;
 mod exchange;
+mod forms;
 mod http;
 mod load;
 mod params;
@@ -31,6 +32,7 @@ fn table() -> Vec<Case> {
     cases.extend(bodies::cases());
     cases.extend(params::cases());
     cases.extend(prompts::cases());
+    cases.extend(forms::cases());
     cases.extend(http::cases());
     cases.extend(templates::cases());
     cases.extend(streaming::cases());

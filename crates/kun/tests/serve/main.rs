@@ -23,6 +23,7 @@ mod anthropic;
 mod api_document;
 mod embeddings;
 mod faults;
+mod forms;
 mod front_drain;
 mod front_heads;
 mod front_keys;

@@ -221,7 +221,7 @@ fn errors_are_one_text_that_names_the_field() {
             400,
             "messages",
         ),
-        (CHAT, chat(json!({"format": "json"})), 400, "format"),
+        (CHAT, chat(json!({"format": "xml"})), 400, "format"),
         (CHAT, chat(json!({"tools": [{}]})), 400, "tools"),
         (CHAT, chat(json!({"think": true})), 400, "think"),
         (CHAT, chat(json!({"think": "high"})), 400, "think"),

@@ -240,7 +240,7 @@ fn what_is_wrong_is_refused_by_name() {
         (json!({"prompt": {"id": "p"}}), "prompt"),
         (json!({"background": true}), "background"),
         (json!({"truncation": "auto"}), "truncation"),
-        (json!({"text": {"format": {"type": "json_object"}}}), "text.format"),
+        (json!({"text": {"format": {"type": "xml"}}}), "text.format.type"),
         (json!({"tools": [{"type": "function", "name": "f"}]}), "tools"),
         (json!({"tool_choice": "required"}), "tool_choice"),
         (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),

@@ -428,7 +428,7 @@ fn what_is_wrong_is_refused_by_name() {
         (chats(json!({"logprobs": true, "top_logprobs": 21})), "top_logprobs"),
         (chats(json!({"tools": [{"type": "function", "function": {"name": "f"}}]})), "tools"),
         (chats(json!({"tool_choice": "required"})), "tool_choice"),
-        (chats(json!({"response_format": {"type": "json_object"}})), "response_format"),
+        (chats(json!({"response_format": {"type": "xml"}})), "response_format.type"),
         (chats(json!({"store": true})), "store"),
         (chats(json!({"metadata": {"a": "x".repeat(513)}})), "metadata"),
         (chats(json!({"reasoning_effort": "huge"})), "reasoning_effort"),

@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 use super::content::{self, Content, Message};
 use crate::conversation;
 use crate::error::ApiError;
+use crate::forms::Wanted;
 use crate::job::{Caller, Job, Parameters, Seed, whole, within};
 use crate::model::ServedModel;
-use crate::openai::note_user;
+use crate::openai::{form, note_user};
 use crate::state::App;
 use crate::templated;
 
@@ -176,9 +177,11 @@ impl MessagesRequest {
             tools: self.tools,
             tool_choice: self.tool_choice,
         };
+        let form = prompt.form()?;
         let (model, _place) = app.admit(self.model.as_deref()).await?;
         let tokens = prompt.tokens(&model).await?;
-        let job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
+        let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
+        job.follow(form, "stop_sequences").await?;
         Ok(Lowered { job, stream: self.stream.unwrap_or(false) })
     }
 
@@ -231,6 +234,20 @@ impl Prompt {
         conversation::prompt(model, messages, extra).await
     }
 
+    /// The form of the answer, if it must have one.
+    fn form(&self) -> Result<Option<Wanted>, ApiError> {
+        let format = self.output_config.as_ref().and_then(|config| config.format.as_ref());
+        let Some(format) = format.filter(|format| !format.is_null()) else { return Ok(None) };
+        if format.get("type").and_then(Value::as_str) != Some("json_schema") {
+            let message = "output_config.format.type must be json_schema";
+            return Err(ApiError::field("output_config.format.type", message));
+        }
+        const SCHEMA: &str = "output_config.format.schema";
+        let schema =
+            format.get("schema").ok_or_else(|| ApiError::field(SCHEMA, format!("{SCHEMA} is missing")))?;
+        form::required(SCHEMA, schema).map(Some)
+    }
+
     fn refuse_tools(&self) -> Result<(), ApiError> {
         if !is_empty(self.tools.as_ref()) {
             let message = "tools is not supported by this version of the server";
@@ -265,10 +282,6 @@ impl Prompt {
         let Some(config) = &self.output_config else {
             return Ok(variables);
         };
-        if config.format.as_ref().is_some_and(|format| !format.is_null()) {
-            let message = "output_config.format is not supported by this version of the server";
-            return Err(ApiError::unsupported("output_config.format", message));
-        }
         let effort = config.effort.as_deref().map(|effort| ("output_config.effort", effort));
         templated::variables(Some(variables), effort)
     }

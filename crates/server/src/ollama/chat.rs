@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::answer::{self, Kind, Line, Renderer};
 use super::options::Options;
-use super::{KeepAlive, check_format, check_images, check_load, check_unset, find, logprobs, once, think};
+use super::{KeepAlive, check_images, check_load, check_unset, find, logprobs, once, think, wanted_form};
 use crate::answers::collect;
 use crate::body::Json;
 use crate::conversation::{self, check_count};
@@ -118,6 +118,7 @@ pub(crate) async fn complete(
     let stream = request.stream.unwrap_or(true);
     let parameters = request.options.unwrap_or_default().parameters(&model)?;
     let logprobs = logprobs(request.logprobs, request.top_logprobs)?;
+    let form = wanted_form(request.format.as_ref())?;
     let messages = request.messages.unwrap_or_default();
     if messages.is_empty() {
         check_load(request.keep_alive.as_ref())?;
@@ -127,6 +128,7 @@ pub(crate) async fn complete(
     let tokens = conversation::prompt(&model, lower(messages)?, think(request.think.as_ref())?).await?;
     let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
     job.logprobs = logprobs;
+    job.follow(form, "options.stop").await?;
     let render = Renderer::new(Kind::Chat, &job, clock);
     let running = Running::start(&job)?;
     drop(place);
@@ -141,7 +143,6 @@ pub(crate) async fn complete(
 impl OllamaChatRequest {
     /// Fields that this server knows and can't honour.
     fn refuse(&self) -> Result<(), ApiError> {
-        check_format(self.format.as_ref())?;
         check_unset("tools", self.tools.as_ref(), "this version of the server has no tools")?;
         check_unset("truncate", self.truncate.as_ref(), "a chat that is too long is refused, never cut")?;
         check_unset("shift", self.shift.as_ref(), "an answer ends where the context does")

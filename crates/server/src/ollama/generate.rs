@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::answer::{self, Kind, Line, Renderer};
 use super::options::Options;
-use super::{KeepAlive, check_format, check_images, check_load, check_unset, find, logprobs, once, think};
+use super::{KeepAlive, check_images, check_load, check_unset, find, logprobs, once, think, wanted_form};
 use crate::answers::collect;
 use crate::body::Json;
 use crate::conversation;
@@ -96,6 +96,7 @@ pub(crate) async fn complete(
     let stream = request.stream.unwrap_or(true);
     let parameters = request.options.take().unwrap_or_default().parameters(&model)?;
     let logprobs = logprobs(request.logprobs, request.top_logprobs)?;
+    let form = wanted_form(request.format.as_ref())?;
     if request.prompt.as_deref().is_none_or(str::is_empty) {
         check_load(request.keep_alive.as_ref())?;
         return Ok(once(stream, &answer::loaded(Kind::Generate, &model)));
@@ -104,6 +105,7 @@ pub(crate) async fn complete(
     let tokens = request.tokens(&model).await?;
     let mut job = parameters.lower(model, vec![tokens], "prompt", &app.config, caller)?;
     job.logprobs = logprobs;
+    job.follow(form, "options.stop").await?;
     let render = Renderer::new(Kind::Generate, &job, clock);
     let running = Running::start(&job)?;
     drop(place);
@@ -119,7 +121,6 @@ impl GenerateRequest {
     /// Fields that this server knows and can't honour.
     fn refuse(&self) -> Result<(), ApiError> {
         let text = |text: &Option<String>| text.as_deref().map(Value::from);
-        check_format(self.format.as_ref())?;
         check_images("images", self.images.as_ref())?;
         check_unset("template", text(&self.template).as_ref(), "put the prompt into its form and set raw")?;
         check_unset("context", self.context.as_ref(), "give the history as messages to /api/chat")?;

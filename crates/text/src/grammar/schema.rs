@@ -295,3 +295,39 @@ fn shown(text: &str) -> String {
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
+
+/// Lets objects have the properties that they name and no others, where a schema leaves it open. What is valid then was
+/// valid before, and a model is not led to go on for ever. A schema that puts objects together from parts stays as it is.
+pub fn close_objects(schema: &mut Value) {
+    let mut parts = false;
+    each(schema, &mut |object| {
+        let names = object.contains_key("properties") || object.contains_key("required");
+        let others = ["anyOf", "oneOf", "$ref"].iter().any(|key| object.contains_key(*key));
+        parts |= object.contains_key("allOf") || names && others;
+    });
+    if parts {
+        return;
+    }
+    each(schema, &mut |object| {
+        if object.contains_key("properties") && !object.contains_key("patternProperties") {
+            object.entry("additionalProperties").or_insert(Value::Bool(false));
+        }
+    });
+}
+
+/// Calls `with` for each schema within a schema.
+fn each(schema: &mut Value, with: &mut dyn FnMut(&mut Map<String, Value>)) {
+    let mut todo = vec![schema];
+    while let Some(schema) = todo.pop() {
+        let Value::Object(object) = schema else { continue };
+        with(object);
+        for (key, value) in object {
+            match (key.as_str(), value) {
+                (key, value) if ONE.contains(&key) => todo.push(value),
+                (key, Value::Array(list)) if LISTS.contains(&key) => todo.extend(list),
+                (key, Value::Object(map)) if OBJECTS.contains(&key) => todo.extend(map.values_mut()),
+                _ => {}
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::super::form::FormFields;
 use super::super::messages::{self, Message};
 use super::super::{
     Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user,
@@ -84,9 +85,6 @@ pub(crate) struct ChatRequest {
     #[serde(default)]
     reasoning_effort: Option<String>,
     #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    response_format: Option<Value>,
-    #[serde(default)]
     #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Value>,
     #[serde(default)]
@@ -158,6 +156,8 @@ pub(crate) struct ChatRequest {
     add_generation_prompt: Option<bool>,
     #[serde(default)]
     debug: Option<Debug>,
+    #[serde(flatten)]
+    form: FormFields,
 }
 
 /// A chat, ready to run.
@@ -178,6 +178,7 @@ impl ChatRequest {
         let stream = self.stream.unwrap_or(false);
         let include_usage = include_usage(stream, self.stream_options.as_ref())?;
         let logprobs = self.logprobs()?;
+        let form = self.form.wanted()?;
         let effort = self.reasoning_effort.as_deref().map(|effort| ("reasoning_effort", effort));
         let variables = templated::variables(self.chat_template_kwargs.clone(), effort)?;
         let parameters = self.parameters()?;
@@ -187,6 +188,7 @@ impl ChatRequest {
         let origin = prompt.origin();
         let mut job = parameters.lower(model, vec![prompt.tokens], "messages", &app.config, caller)?;
         job.logprobs = logprobs;
+        job.follow(form, "stop").await?;
         Ok(Lowered { job, stream, include_usage, metadata: self.metadata, origin })
     }
 
@@ -207,12 +209,6 @@ impl ChatRequest {
         if !no_call(&self.tool_choice) || !no_call(&self.function_call) {
             let param = if no_call(&self.tool_choice) { "function_call" } else { "tool_choice" };
             return Err(ApiError::field(param, format!("{param} asks for a tool, but the request has none")));
-        }
-        if let Some(format) = self.response_format.as_ref().filter(|format| !format.is_null())
-            && format.get("type").and_then(Value::as_str) != Some("text")
-        {
-            let message = "response_format other than {\"type\": \"text\"} is not supported by this version of the server";
-            return Err(ApiError::unsupported("response_format", message));
         }
         if self.modalities.as_ref().is_some_and(|list| list.iter().any(|modality| modality != "text")) {
             return Err(ApiError::unsupported(

@@ -7,6 +7,7 @@ use engine::request::TokenId;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::super::form::FormFields;
 use super::super::prompts::Prompts;
 use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, include_usage, note_user};
 use crate::cache_doctor::Origin;
@@ -115,6 +116,8 @@ pub(crate) struct CompletionRequest {
     deadline_ms: Option<i64>,
     #[serde(default)]
     debug: Option<Debug>,
+    #[serde(flatten)]
+    form: FormFields,
 }
 
 /// Completions, ready to run.
@@ -138,6 +141,7 @@ impl CompletionRequest {
         let logprobs = whole("logprobs", self.logprobs, 0, LOGPROBS_MAX)?.map(|n| n as usize);
         let own = whole("prompt_logprobs", self.prompt_logprobs, 0, LOGPROBS_MAX)?.map(|n| n as usize);
         self.check_best_of()?;
+        let form = self.form.wanted()?;
         let echo = self.echo.unwrap_or(false);
         let prompt_logprobs = own.or(logprobs.filter(|_| echo));
         let parameters = self.parameters();
@@ -148,6 +152,7 @@ impl CompletionRequest {
         let mut job = parameters.lower(model, prompts, "prompt", &app.config, caller)?;
         job.logprobs = logprobs;
         job.prompt_logprobs = prompt_logprobs;
+        job.follow(form, "stop").await?;
         let echo_logprobs = echo && logprobs.is_some();
         let origin = Origin::Field("prompt".to_owned());
         Ok(Lowered { job, stream, include_usage, echo, echo_logprobs, origin })

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::logprobs::TokenLogprob;
@@ -72,14 +73,10 @@ pub(crate) struct ReasoningEcho {
 /// The form of the text.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct TextEcho {
-    pub(crate) format: TextFormat,
+    /// As the request has it.
+    #[schema(value_type = Object)]
+    pub(crate) format: Value,
     pub(crate) verbosity: &'static str,
-}
-
-/// Plain text.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct TextFormat {
-    pub(crate) r#type: &'static str,
 }
 
 /// Why there is no answer.

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use text::grammar::GrammarSource;
 use utoipa::ToSchema;
 
-use super::super::{Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, note_user};
+use super::super::{
+    Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, form, note_user,
+};
 use super::input::{self, Input};
-use super::object::{Echo, ReasoningEcho, TextEcho, TextFormat};
+use super::object::{Echo, ReasoningEcho, TextEcho};
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
+use crate::forms::Wanted;
 use crate::job::{Caller, Job, Parameters, Seed, whole};
 use crate::state::App;
 use crate::templated::{self, templated};
@@ -185,6 +189,7 @@ impl ResponsesRequest {
         let stream = self.stream.unwrap_or(false);
         super::super::include_usage(stream, self.stream_options.as_ref())?;
         let logprobs = self.logprobs()?;
+        let form = self.form()?;
         let effort = self.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref());
         let effort = effort.map(|effort| ("reasoning.effort", effort));
         let variables = templated::variables(self.chat_template_kwargs.clone(), effort)?;
@@ -195,6 +200,7 @@ impl ResponsesRequest {
         let origin = prompt.origin();
         let mut job = parameters.lower(model, vec![prompt.tokens], "input", &app.config, caller)?;
         job.logprobs = logprobs;
+        job.follow(form, "stop").await?;
         let echo = Echo { temperature: job.sampling.temperature, top_p: job.sampling.top_p, ..echo };
         Ok(Lowered { job, stream, echo, origin })
     }
@@ -235,18 +241,33 @@ impl ResponsesRequest {
             return Err(ApiError::unsupported("service_tier", "service_tier must be auto or default"));
         }
         let Some(text) = &self.text else { return Ok(()) };
-        if let Some(format) = text.format.as_ref().filter(|format| !format.is_null())
-            && format.get("type").and_then(Value::as_str) != Some("text")
-        {
-            let message =
-                "text.format other than {\"type\": \"text\"} is not supported by this version of the server";
-            return Err(ApiError::unsupported("text.format", message));
-        }
         if text.verbosity.as_deref().is_some_and(|verbosity| verbosity != "medium") {
             let message = "text.verbosity is not supported: say it in the instructions";
             return Err(ApiError::unsupported("text.verbosity", message));
         }
         Ok(())
+    }
+
+    /// The form of the text, if it must have one.
+    fn form(&self) -> Result<Option<Wanted>, ApiError> {
+        const FIELD: &str = "text.format";
+        let format =
+            self.text.as_ref().and_then(|text| text.format.as_ref()).filter(|format| !format.is_null());
+        let Some(format) = format else { return Ok(None) };
+        match format.get("type").and_then(Value::as_str) {
+            Some("text") => Ok(None),
+            Some("json_object") => {
+                Ok(Some(Wanted { source: GrammarSource::JsonObject, field: FIELD.to_owned() }))
+            }
+            Some("json_schema") => match format.get("schema").filter(|schema| !schema.is_null()) {
+                Some(schema) => form::required("text.format.schema", schema).map(Some),
+                None => Err(ApiError::field("text.format.schema", "text.format.schema is missing")),
+            },
+            _ => {
+                let message = "text.format.type must be text, json_object or json_schema";
+                Err(ApiError::field("text.format.type", message))
+            }
+        }
     }
 
     /// Functions would have to be called; the tools of other servers can't be, and a client that offers them can do
@@ -305,6 +326,11 @@ impl ResponsesRequest {
         }
     }
 
+    fn text_format(&self) -> Value {
+        let format = self.text.as_ref().and_then(|text| text.format.clone());
+        format.filter(|format| !format.is_null()).unwrap_or_else(|| json!({"type": "text"}))
+    }
+
     /// What is said again in the response. The temperature and its like are the job's.
     fn echo(&self, logprobs: Option<usize>) -> Echo {
         let reasoning = self.reasoning.as_ref();
@@ -327,7 +353,7 @@ impl ResponsesRequest {
                 effort: reasoning.and_then(|reasoning| reasoning.effort.clone()),
                 summary: reasoning.and_then(|reasoning| reasoning.summary.clone()),
             },
-            text: TextEcho { format: TextFormat { r#type: "text" }, verbosity: "medium" },
+            text: TextEcho { format: self.text_format(), verbosity: "medium" },
             truncation: "disabled",
             background: false,
             store: false,

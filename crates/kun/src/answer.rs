@@ -3,7 +3,7 @@
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use engine::request::{FinishReason, Finished, Request, TokenId};
+use engine::request::{FinishReason, Finished, Form, Request, TokenId};
 use text::decoder::StreamDecoder;
 
 use crate::failure::Outcome;
@@ -22,11 +22,18 @@ pub(crate) struct Answer {
     pub(crate) finished: Option<Finished>,
 }
 
+/// What is to be answered.
+pub(crate) struct Ask {
+    pub(crate) prompt: Vec<TokenId>,
+    /// What the answer must look like.
+    pub(crate) form: Option<Box<Form>>,
+}
+
 /// Generates the answer to a prompt. `on_text` gets each new piece of text, never part of a character;
 /// `unwanted` is asked now and then whether to stop.
 pub(crate) fn generate(
     session: &Session,
-    prompt: Vec<TokenId>,
+    ask: Ask,
     parameters: &Parameters,
     mut on_text: impl FnMut(&str) -> Outcome,
     unwanted: impl Fn() -> bool,
@@ -34,7 +41,8 @@ pub(crate) fn generate(
     let request = Request {
         sampling: parameters.sampling(),
         stop_tokens: session.tokenizer.end_of_generation().to_vec(),
-        ..Request::new(prompt, parameters.max_tokens)
+        form: ask.form,
+        ..Request::new(ask.prompt, parameters.max_tokens)
     };
     let mut generation = session.submit(request)?;
     let mut decoder = StreamDecoder::new();

@@ -6,10 +6,11 @@ mod input;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use engine::request::Form;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-use crate::answer;
+use crate::answer::{self, Ask};
 use crate::conversation::{Conversation, Prompt, too_long};
 use crate::environment::Environment;
 use crate::failure::{Failure, Kind, Outcome};
@@ -27,6 +28,8 @@ const HISTORY_FILE: &str = "history.txt";
 pub(crate) struct Surroundings<'a> {
     /// No template: each message is a prompt of its own.
     pub(crate) raw: bool,
+    /// What each answer must look like.
+    pub(crate) form: Option<Box<Form>>,
     pub(crate) environment: &'a Environment,
     pub(crate) interrupts: &'a Interrupts,
 }
@@ -154,8 +157,8 @@ impl Chat<'_> {
         interrupts.clear();
         let unwanted = || interrupts.pressed();
         let on_text = |piece: &str| output::write(piece);
-        let answer = match answer::generate(self.session, prompt.tokens, &self.parameters, on_text, unwanted)
-        {
+        let ask = Ask { prompt: prompt.tokens, form: self.surroundings.form.clone() };
+        let answer = match answer::generate(self.session, ask, &self.parameters, on_text, unwanted) {
             Ok(answer) => answer,
             Err(failure) if is_of_message(&failure) => {
                 self.conversation.take_back();

@@ -67,6 +67,8 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) parameters: ParameterFlags,
     #[command(flatten)]
+    pub(crate) form: FormFlags,
+    #[command(flatten)]
     pub(crate) engine: EngineFlags,
     /// Give the prompt to the model as it is, without the chat template
     #[arg(long)]
@@ -100,6 +102,21 @@ pub(crate) struct ParameterFlags {
     /// The same seed gives the same answer [default: another one each time]
     #[arg(long, value_name = "N", value_parser = parameters::seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
+}
+
+/// What an answer must look like.
+#[derive(Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct FormFlags {
+    /// Answer with JSON that this JSON schema allows
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json_schema: Option<PathBuf>,
+    /// Answer with a text that this regular expression matches as a whole
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) regex: Option<String>,
+    /// Answer with a text of this grammar, in llama.cpp's form (GBNF) or in llguidance's Lark
+    #[arg(long, value_name = "FILE")]
+    pub(crate) grammar: Option<PathBuf>,
 }
 
 /// How the model is loaded.

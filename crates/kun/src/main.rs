@@ -11,6 +11,7 @@ mod conversation;
 mod download;
 mod environment;
 mod failure;
+mod form;
 mod front;
 mod interrupt;
 mod key_file;

@@ -94,7 +94,7 @@ pub(crate) struct Session {
     /// `bos_token` and `eos_token` as templates know them.
     marker_tokens: Vec<(&'static str, String)>,
     cpu: Arc<Cpu>,
-    pub(crate) tokenizer: Tokenizer,
+    pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) shape: Shape,
     pub(crate) traffic: WeightTraffic,
     /// As the user named it.
@@ -153,7 +153,7 @@ impl Session {
             template,
             marker_tokens: model_file::marker_tokens(&tokenizer),
             cpu: Arc::clone(cpu),
-            tokenizer,
+            tokenizer: Arc::new(tokenizer),
             shape,
             traffic: WeightTraffic::of(gguf),
             details: model_details::details(gguf),
@@ -189,7 +189,7 @@ impl Session {
         ServedModel {
             name,
             handle: self.handle,
-            tokenizer: Arc::new(self.tokenizer),
+            tokenizer: self.tokenizer,
             template: self.template.map_err(|failure| failure.to_string()),
             marker_tokens: self.marker_tokens,
             defaults,

@@ -2,9 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 
+use engine::request::Form;
 use serde::Serialize;
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Ask};
 use crate::cli::RunArgs;
 use crate::conversation::{Conversation, too_long};
 use crate::environment::Environment;
@@ -12,7 +13,7 @@ use crate::failure::{Failure, Outcome};
 use crate::interrupt::Interrupts;
 use crate::parameters::Parameters;
 use crate::session::{self, Ctx, Session};
-use crate::{chat, model_file, output, terminal};
+use crate::{chat, form, model_file, output, terminal};
 
 /// What was asked for, checked.
 #[derive(Debug, PartialEq)]
@@ -44,25 +45,32 @@ pub(crate) fn run(args: RunArgs, environment: &Environment, interrupts: &Interru
     let defaults = model_file::prompt_defaults(&plan.model);
     let parameters = Parameters::new(&args.parameters, &defaults);
     let options = session::Options::one_sequence(Ctx::of_flag(args.engine.ctx), args.engine.threads);
+    let form = form::source(&args.form)?;
     let session = Session::open(&plan.model, &options, environment)?;
     let raw = args.raw || defaults.raw || session.has_no_template()?;
     if raw && !args.raw {
         output::note("note: this model has no chat template: it continues the prompt as it is (--raw)");
     }
+    let form = form::compiled(form.as_ref(), &session)?;
     let conversation = Conversation::new(args.system.or(defaults.system));
     match plan.prompt {
-        Some(prompt) => once(&session, conversation, &prompt, &parameters, Style { raw, json: args.json }),
-        None => {
-            chat::run(&session, conversation, parameters, chat::Surroundings { raw, environment, interrupts })
+        Some(prompt) => {
+            once(&session, conversation, &prompt, &parameters, Style { raw, json: args.json, form })
         }
+        None => chat::run(
+            &session,
+            conversation,
+            parameters,
+            chat::Surroundings { raw, form, environment, interrupts },
+        ),
     }
 }
 
 /// How a prompt goes in and its answer comes out.
-#[derive(Clone, Copy)]
 struct Style {
     raw: bool,
     json: bool,
+    form: Option<Box<Form>>,
 }
 
 fn once(
@@ -88,7 +96,8 @@ fn once(
         ));
     }
     let on_text = |piece: &str| if style.json { Ok(()) } else { output::write(piece) };
-    let answer = answer::generate(session, tokens, parameters, on_text, || false)?;
+    let ask = Ask { prompt: tokens, form: style.form };
+    let answer = answer::generate(session, ask, parameters, on_text, || false)?;
     let Answer { text, finished: Some(finished) } = answer else {
         return Err(Failure::interrupted());
     };

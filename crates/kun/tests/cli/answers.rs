@@ -36,6 +36,41 @@ fn the_prompt_may_be_an_argument_or_piped_or_both() {
 }
 
 #[test]
+fn an_answer_can_have_a_form() {
+    let scratch = Scratch::new();
+    let path = model::write(&scratch, "small.gguf");
+    let path = path.to_str().expect("UTF-8");
+    let file = |name: &str, text: &str| scratch.file(name, text).to_str().expect("UTF-8").to_owned();
+    let schema = file(
+        "schema.json",
+        r#"{"type": "object", "properties": {"a": {"enum": [1, 22]}}, "required": ["a"]}"#,
+    );
+    let grammar = file("list.gbnf", "root ::= \"<\" [xy] \">\"");
+    let answer = |flags: &[&str]| {
+        let line = [&["run", "--json", "--seed", "5", "--model", path, "hello"][..], flags].concat();
+        let json = scratch.run(&line).json();
+        assert_eq!(json["finish_reason"], "stop", "{json}");
+        json["text"].as_str().expect("text").to_owned()
+    };
+    assert!(["{\"a\": 1}", "{\"a\": 22}"].contains(&answer(&["--json-schema", &schema]).as_str()));
+    assert!(["<x>", "<y>"].contains(&answer(&["--grammar", &grammar]).as_str()));
+    let digits = answer(&["--regex", "[0-9]{3}"]);
+    assert!(digits.len() == 3 && digits.bytes().all(|digit| digit.is_ascii_digit()), "{digits}");
+    let wrong = file("wrong.json", r#"{"items": {"not": {}}}"#);
+    for (flags, code, says) in [
+        (&["--json-schema", &wrong][..], 2, "/items/not"),
+        (&["--json-schema", "nowhere.json"], 4, "nowhere.json"),
+        (&["--json-schema", &grammar], 2, "is no JSON"),
+        (&["--regex", "("], 2, "--regex"),
+        (&["--regex", "a", "--grammar", &grammar], 2, "cannot be used with"),
+    ] {
+        let ended = scratch.run([&["run", "--model", path, "hello"][..], flags].concat());
+        assert_eq!(ended.code, Some(code), "{flags:?}: {ended:?}");
+        assert!(ended.stderr.contains(says), "{flags:?}: {ended:?}");
+    }
+}
+
+#[test]
 fn json_is_one_object_with_these_keys() {
     let scratch = Scratch::new();
     let path = model::write(&scratch, "small.gguf");

@@ -92,10 +92,16 @@ fn a_time_that_is_too_short_for_what_is_asked_is_refused_before_anything_is_comp
 #[test]
 fn a_time_that_the_queue_takes_up_is_refused_with_when_to_come_again() {
     let server = Server::start(&["--max-sequences", "1", "--max-queue", "64"]);
-    let mut streams: Vec<TcpStream> = (0..24).map(|_| send(&server, &long())).collect();
-    // The pace at which requests leave is known after some have left. Those that remain take five times as long.
+    // One after the other: who was sent first is first in the queue.
+    let taken = |_| {
+        let mut stream = send(&server, &long());
+        stream.read_exact(&mut [0; 15]).expect("a status line: it was taken");
+        stream
+    };
+    let mut streams: Vec<TcpStream> = (0..24).map(taken).collect();
+    // The pace at which requests leave is known after some have left. Those that remain take twice as long.
     let begun = Instant::now();
-    for stream in streams.drain(..4) {
+    for stream in streams.drain(..8) {
         let mut stream = stream;
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
         stream.read_to_end(&mut Vec::new()).expect("answered");

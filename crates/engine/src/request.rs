@@ -197,6 +197,8 @@ pub enum FinishReason {
     Cancelled,
     /// Its deadline came first.
     TimedOut,
+    /// The request itself leaves nothing that could come next, or a form that takes too long to follow.
+    Impossible(String),
     /// The engine could not go on with this request: the model panicked or gave logits that are no numbers.
     Error(String),
 }

@@ -84,7 +84,7 @@ pub(crate) fn reason_word(reason: &FinishReason) -> &'static str {
         FinishReason::Length => "length",
         FinishReason::Cancelled => "cancelled",
         FinishReason::TimedOut => "timed_out",
-        FinishReason::Error(_) => "error",
+        FinishReason::Error(_) | FinishReason::Impossible(_) => "error",
     }
 }
 

@@ -278,6 +278,7 @@ pub(crate) fn checked(finished: Finished) -> Outcome<Finished> {
     match &finished.reason {
         FinishReason::Stop | FinishReason::Length => Ok(finished),
         FinishReason::Cancelled | FinishReason::TimedOut => Err(Failure::interrupted()),
+        FinishReason::Impossible(why) => Err(Failure::usage(why)),
         FinishReason::Error(why) => {
             Err(Failure::model(format!("the model can't go on with this prompt: {why}")))
         }

@@ -133,6 +133,7 @@ fn vector(chunk: Chunk) -> Result<(Vec<f32>, Finished), ApiError> {
         FinishReason::Stop | FinishReason::Length => Ok((chunk.embedding, finished)),
         FinishReason::Cancelled => Err(shutting_down()),
         FinishReason::TimedOut => Err(timed_out()),
+        FinishReason::Impossible(why) => Err(ApiError::invalid(why)),
         FinishReason::Error(why) => Err(ApiError::internal(why)),
     }
 }

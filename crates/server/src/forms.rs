@@ -122,7 +122,7 @@ impl Kept {
         self.uses += 1;
         let (constraint, used) = self.forms.get_mut(key)?;
         *used = self.uses;
-        Some(constraint.clone())
+        Some(constraint.fresh())
     }
 
     fn put(&mut self, key: String, constraint: &Constraint) {
@@ -131,7 +131,7 @@ impl Kept {
         }
         self.uses += 1;
         self.bytes += key.len();
-        self.forms.insert(key, (constraint.clone(), self.uses));
+        self.forms.insert(key, (constraint.fresh(), self.uses));
         while self.forms.len() > KEPT_MAX || self.bytes > KEPT_BYTES_MAX {
             let oldest = self.forms.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
             let Some(oldest) = oldest else { return };

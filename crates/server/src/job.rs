@@ -51,6 +51,8 @@ pub(crate) struct Job {
     pub(crate) show_specials: bool,
     /// What the answers must look like.
     pub(crate) form: Option<Box<Form>>,
+    /// The field that it came from.
+    pub(crate) form_field: Option<Arc<str>>,
     pub(crate) rank: Rank,
     /// Say what the prefix cache had, and why not more.
     pub(crate) debug_cache: bool,
@@ -138,6 +140,7 @@ impl Parameters {
             prompt_logprobs: None,
             show_specials: self.show_specials,
             form: None,
+            form_field: None,
             rank,
             debug_cache: self.debug_cache,
             exchange: caller.exchange,
@@ -309,6 +312,7 @@ impl Job {
         if self.max_tokens == Some(0) {
             return Ok(());
         }
+        self.form_field = Some(wanted.field.as_str().into());
         let constraint = forms::compiled(&self.model, wanted).await?;
         self.form = Some(Box::new(Form { constraint, begins_after: Vec::new() }));
         Ok(())

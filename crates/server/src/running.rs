@@ -108,6 +108,8 @@ struct Choice {
     show_specials: bool,
     /// Stop tokens that the request named.
     named_stops: Arc<[TokenId]>,
+    /// The field that the answer's form came from.
+    form_field: Option<Arc<str>>,
     completion_tokens: usize,
     /// Bytes of text that came from tokens, and bytes that were given out.
     decoded: usize,
@@ -129,6 +131,7 @@ impl Running {
         let choices = generations.into_iter().enumerate().map(|(index, generation)| Choice {
             generation: Some(generation),
             named_stops: Arc::clone(&named_stops),
+            form_field: job.form_field.clone(),
             decoder: StreamDecoder::new(),
             stops: StopStrings::new(&job.stop_strings)
                 .expect("they were checked when the request was lowered"),
@@ -270,6 +273,9 @@ impl Choice {
             FinishReason::Length => Finish::Length,
             FinishReason::Cancelled => return Event::Failed(shutting_down()),
             FinishReason::TimedOut => return Event::Failed(timed_out()),
+            FinishReason::Impossible(why) => {
+                return Event::Failed(impossible(why, self.form_field.as_deref()));
+            }
             FinishReason::Error(why) => return Event::Failed(ApiError::internal(why)),
         };
         // After a stop string the engine may have been a token ahead.
@@ -285,6 +291,14 @@ impl Choice {
         let named = finished.stop_token.filter(|token| self.named_stops.contains(token));
         let stopped_by = stop.map(StoppedBy::Text).or(named.map(StoppedBy::Token));
         Event::End { choice, ending: Ending { reason, stopped_by, usage, timings, cache: finished.cache } }
+    }
+}
+
+/// The request left nothing that could come next. What came before it may have been sent already.
+fn impossible(why: String, form_field: Option<&str>) -> ApiError {
+    match form_field {
+        Some(field) => ApiError::field(field, format!("{field}: {why}")).with_code("grammar_too_complex"),
+        None => ApiError::field("logit_bias", why),
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! A [`Constraint`] is one answer's state. It is a pure function of the tokens that it was told of.
 
+mod counts;
 mod gbnf;
 mod schema;
 mod vocabulary;
@@ -54,7 +55,8 @@ pub struct GrammarLimits {
     pub properties: usize,
     /// Values of all `enum`s of a schema, or texts of a choice.
     pub values: usize,
-    /// The largest `minLength`, `maxLength`, `minItems`, `maxItems`, and count in a grammar.
+    /// The largest `minLength`, `maxLength`, `minItems`, `maxItems`, and count in a grammar or expression, those within it
+    /// included.
     pub repetitions: u64,
     /// Rules of a grammar.
     pub rules: usize,
@@ -128,7 +130,7 @@ impl Grammars {
             .map_err(|error| GrammarError::Vocabulary(error.to_string()))?;
         *factory.limits_mut() = ParserLimits {
             max_grammar_size: 200_000,
-            max_lexer_states: 100_000,
+            max_lexer_states: 20_000,
             verbose_errors: false,
             ..ParserLimits::default()
         };
@@ -143,12 +145,14 @@ impl Grammars {
     pub fn compile(&self, source: &GrammarSource) -> Result<Constraint, GrammarError> {
         let grammar = self.grammar(source)?;
         let parser = self.factory.create_parser(TopLevelGrammar::from_grammar(grammar));
-        let mut matcher = Matcher::new(parser);
+        let matcher = Matcher::new(parser);
         if let Some(error) = matcher.get_error() {
             return Err(schema::refusal(&error));
         }
-        // A form that nothing has shows in the first mask.
+        // A form that nothing has shows in the first mask. What is learnt on the way there is thrown away: a form that is kept
+        // for others stays small.
         matcher
+            .deep_clone()
             .compute_mask_or_eos()
             .map_err(|error| GrammarError::Unsatisfiable(first_line(&error.to_string())))?;
         Ok(Constraint { matcher, ends: Arc::clone(&self.ends) })
@@ -167,6 +171,7 @@ impl Grammars {
             }
             GrammarSource::Regex(pattern) => {
                 check_bytes(pattern)?;
+                check_counts(counts::of_expression(pattern), limits)?;
                 // Digits and words are ASCII's, as in schemas.
                 GrammarWithLexer::from_lark(format!("start: /{}/", regex_to_lark(pattern, "dw")))
             }
@@ -178,17 +183,22 @@ impl Grammars {
             GrammarSource::Lark(text) => {
                 check_bytes(text)?;
                 check_nesting(text, limits.depth)?;
+                check_counts(counts::of_lark(text), limits)?;
                 GrammarWithLexer::from_lark(text.clone())
             }
             GrammarSource::Gbnf(text) => {
                 check_bytes(text)?;
-                GrammarWithLexer::from_lark(gbnf::to_lark(text, limits)?)
+                let lark = gbnf::to_lark(text, limits)?;
+                check_counts(counts::of_lark(&lark), limits)?;
+                GrammarWithLexer::from_lark(lark)
             }
         })
     }
 }
 
-/// One answer's form, as far as it has come.
+/// One answer's form, as far as it has come. A clone goes its own way from here and shares what was learnt about the form
+/// so far, and will be.
+#[derive(Clone)]
 pub struct Constraint {
     matcher: Matcher,
     ends: Arc<[u32]>,
@@ -200,19 +210,18 @@ impl fmt::Debug for Constraint {
     }
 }
 
-impl Clone for Constraint {
-    /// Another state of its own: the two share nothing that one could slow the other down with.
-    fn clone(&self) -> Self {
-        Constraint { matcher: self.matcher.deep_clone(), ends: Arc::clone(&self.ends) }
-    }
-}
-
 /// Why a form can't be followed any further.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the form of the answer can't be followed any further: {0}")]
 pub struct ConstraintError(String);
 
 impl Constraint {
+    /// The same state for another request: what the two learn about the form is not shared, so that what one of them may
+    /// learn does not depend on what others did.
+    pub fn fresh(&self) -> Constraint {
+        Constraint { matcher: self.matcher.deep_clone(), ends: Arc::clone(&self.ends) }
+    }
+
     /// Which tokens may come next, a bit for each: token `t` is bit `t % 32` of word `t / 32`. Those that end an
     /// answer are among them where it may end.
     ///
@@ -285,6 +294,16 @@ fn first_line(message: &str) -> String {
 fn at_most(what: &'static str, found: usize, max: usize) -> Result<(), GrammarError> {
     if found > max {
         Err(GrammarError::TooLarge { what, found: found as u64, max: max as u64 })
+    } else {
+        Ok(())
+    }
+}
+
+/// What is repeated by counts within counts.
+fn check_counts(product: u64, limits: &GrammarLimits) -> Result<(), GrammarError> {
+    let max = limits.repetitions;
+    if product > max {
+        Err(GrammarError::TooLarge { what: "repetitions", found: product, max })
     } else {
         Ok(())
     }

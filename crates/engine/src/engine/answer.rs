@@ -36,6 +36,20 @@ pub(super) enum BadRows {
     Form(#[from] ConstraintError),
 }
 
+impl BadRows {
+    /// How the answer ends. What the request itself has forbidden is not the engine's failure.
+    pub(super) fn reason(&self) -> FinishReason {
+        match self {
+            BadRows::Form(_) | BadRows::Logits(NoChoice::AllForbidden) => {
+                FinishReason::Impossible(self.to_string())
+            }
+            BadRows::Logits(NoChoice::BadLogits) | BadRows::Hidden(_) => {
+                FinishReason::Error(self.to_string())
+            }
+        }
+    }
+}
+
 /// Takes a computed span over into its sequence and chooses the next token if it has reached the end.
 /// None as long as it has not.
 pub(super) fn advance(

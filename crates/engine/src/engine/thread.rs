@@ -175,13 +175,16 @@ impl Engine {
             let sequence = &mut scheduler.running[index];
             // A bug that one request brings out in the sampler must not end the others.
             let advanced = catch_unwind(AssertUnwindSafe(|| {
-                advance(sequence, span, rows, sampler, limits.context_tokens).map_err(|bad| bad.to_string())
+                advance(sequence, span, rows, sampler, limits.context_tokens).map_err(|bad| bad.reason())
             }))
-            .unwrap_or_else(|payload| Err(format!("the sampler failed: {}", panic_message(&*payload))));
+            .unwrap_or_else(|payload| {
+                let message = format!("the sampler failed: {}", panic_message(&*payload));
+                Err(FinishReason::Error(message))
+            });
             let piece = match advanced {
                 Ok(piece) => piece,
-                Err(message) => {
-                    sequence.end(Chunk::default(), FinishReason::Error(message), now);
+                Err(reason) => {
+                    sequence.end(Chunk::default(), reason, now);
                     continue;
                 }
             };
@@ -253,7 +256,7 @@ impl Engine {
             let ended = match chunk.finished.as_ref().map(|finished| &finished.reason) {
                 Some(FinishReason::Cancelled) => &counters.cancelled,
                 Some(FinishReason::TimedOut) => &counters.timed_out,
-                Some(FinishReason::Error(_)) => &counters.failed,
+                Some(FinishReason::Error(_) | FinishReason::Impossible(_)) => &counters.failed,
                 _ => &counters.finished,
             };
             ended.fetch_add(1, Relaxed);

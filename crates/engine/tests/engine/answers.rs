@@ -178,7 +178,7 @@ fn a_request_that_forbids_all_tokens_ends_alone() {
     let good = handle.submit(good_request.clone()).unwrap();
     let mut barred = request(prompt(2, 50), 5);
     barred.sampling.logit_bias = (0..VOCABULARY as u32).map(|token| (token, f32::NEG_INFINITY)).collect();
-    let FinishReason::Error(message) = collect(handle.submit(barred).unwrap()).reason else {
+    let FinishReason::Impossible(message) = collect(handle.submit(barred).unwrap()).reason else {
         panic!("it ends with an error")
     };
     assert!(

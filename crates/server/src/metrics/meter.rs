@@ -81,7 +81,7 @@ impl Meter {
                 FinishReason::Length => "length",
                 FinishReason::Cancelled => "abort",
                 FinishReason::TimedOut => "timeout",
-                FinishReason::Error(_) => "error",
+                FinishReason::Error(_) | FinishReason::Impossible(_) => "error",
             };
             measuring.ended(pace, reason, finished.cache.cached_tokens, timings, finished.completion_tokens);
         }

@@ -191,7 +191,16 @@ impl<'a> Check<'a> {
             {
                 return refuse("pattern repeats the beginning of the text".to_owned());
             }
-            "const" | "pattern" | "format" => {}
+            "pattern" => {
+                let product = super::counts::of_expression(value.as_str().unwrap_or_default());
+                let max = self.limits.repetitions;
+                if product > max {
+                    return refuse(format!(
+                        "pattern repeats a part of it {product} times; at most {max} are possible"
+                    ));
+                }
+            }
+            "const" | "format" => {}
             "multipleOf" if !value.as_f64().is_some_and(|number| number > 0.0) => {
                 return refuse("multipleOf must be a number above 0".to_owned());
             }

@@ -1,0 +1,517 @@
+//! Takes an answer apart as it comes.
+//!
+//! The reader takes one character after the other and knows nothing of how the text was cut, so that the parts of a
+//! text are the same however it comes. A character is kept back only while it may belong to a marker, to the
+//! whitespace around reasoning, or to a call that hasn't begun: a call begins when its name is known to be a tool's
+//! and its arguments have begun. Until then, whatever makes it no call brings its raw text back as what it would
+//! have been otherwise, content or reasoning. From then on it stays a call: if the text ends or goes wrong within
+//! its arguments, it ends incomplete, with the arguments so far, and the text goes on as content.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use super::body::{Body, Notation, Part, Sink, Step, say};
+use super::headers::{Arguments, Headers, Meaning};
+use super::schema::Tool;
+use super::spec::Spec;
+use super::watch::Watch;
+use super::{Begin, Format};
+
+/// The most characters of a message's header.
+const HEADER_MAX: usize = 256;
+
+/// Takes one answer apart.
+#[derive(Debug)]
+pub struct Reader {
+    spec: &'static Spec,
+    tools: Vec<Tool>,
+    state: State,
+    flow: Flow,
+    /// Characters that are to be read again before others.
+    again: VecDeque<char>,
+    calls: usize,
+    open: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Content(Watch<Mark>),
+    Thinking(Watch<Mark>),
+    /// In a message's header.
+    Header(String),
+    /// After a marker around calls: the marker of a call is to come.
+    Frame(String, Watch<Mark>),
+    /// After the marker of a call.
+    Opened(String, &'static [&'static dyn Notation]),
+    Call(Call),
+}
+
+/// A call that is being read.
+#[derive(Debug)]
+struct Call {
+    body: Box<dyn Body>,
+    /// The text since the marker, or since another call may have begun after one.
+    raw: String,
+    /// Whether the raw text comes back if this is no call.
+    keep: bool,
+    /// Whether any call was put out.
+    used: bool,
+}
+
+/// What a marker means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// The reasoning of this index of the format begins.
+    Think(usize),
+    EndThink(&'static str),
+    Frame(&'static str),
+    Open(usize),
+    Close(&'static str),
+    Silent,
+    /// Another message begins.
+    Start(&'static str),
+    EndMessage,
+}
+
+/// What was said last, on which whitespace and markers depend.
+#[derive(Debug, Default)]
+struct Flow {
+    /// In reasoning: where the text of a failed call belongs.
+    thinking: bool,
+    /// Something other than whitespace was said since the answer, its content or its reasoning began.
+    said: bool,
+    /// Whether whitespace is dropped before what is said first.
+    trim: bool,
+    /// A call has ended, and nothing was said since.
+    after_call: bool,
+    /// Whitespace that is said only if something follows it.
+    space: String,
+    /// What is left of the label at the beginning of reasoning, and what was read of it.
+    label: &'static str,
+    labelled: String,
+}
+
+impl Reader {
+    /// At the beginning of an answer. Without tools, everything that looks like a call is content.
+    pub fn new(format: Format, tools: &[Tool], begin: Begin) -> Reader {
+        let mut reader = Reader {
+            spec: format.0,
+            tools: tools.to_vec(),
+            state: State::Header(String::new()),
+            flow: Flow::default(),
+            again: VecDeque::new(),
+            calls: 0,
+            open: false,
+        };
+        match begin {
+            Begin::Answer if reader.spec.headers.is_some() => {}
+            Begin::Answer => reader.go_to_content(),
+            Begin::Thinking => reader.go_to_thinking(""),
+            Begin::Content => {
+                reader.go_to_content();
+                reader.flow.said = true;
+            }
+        }
+        reader
+    }
+
+    /// Takes more of the answer and adds what is certain by now.
+    pub fn push(&mut self, text: &str, parts: &mut Vec<Part>) {
+        for c in text.chars() {
+            self.again.push_back(c);
+            while let Some(c) = self.again.pop_front() {
+                self.step(c, parts);
+            }
+        }
+    }
+
+    /// The end of the answer: adds what was kept back.
+    pub fn finish(mut self, parts: &mut Vec<Part>) {
+        match std::mem::replace(&mut self.state, State::Header(String::new())) {
+            State::Content(watch) => {
+                self.say_content(watch.held(), parts);
+                if !self.flow.trim && !self.flow.after_call {
+                    say(parts, false, &self.flow.space);
+                }
+            }
+            State::Thinking(watch) => self.say_reasoning(watch.held(), parts),
+            State::Frame(raw, _) | State::Opened(raw, _) => self.say_raw(&raw, parts),
+            State::Call(_) if self.open => self.sink(parts).end(false),
+            State::Call(call) if call.keep => self.say_raw(&call.raw, parts),
+            State::Call(_) => {}
+            // The beginning of a header is no text, but for what may be any text.
+            State::Header(text) => {
+                let is_marker = self.headers().is_some_and(|headers| {
+                    headers.start.iter().any(|start| text.starts_with(start) || start.starts_with(&text))
+                        || headers.begins.iter().any(|begin| text.starts_with(begin))
+                });
+                if !is_marker {
+                    say(parts, false, &text);
+                }
+            }
+        }
+    }
+
+    fn headers(&self) -> Option<&'static Headers> {
+        self.spec.headers.as_ref()
+    }
+
+    fn sink<'a>(&'a mut self, parts: &'a mut Vec<Part>) -> Sink<'a> {
+        let (calls, open) = (&mut self.calls, &mut self.open);
+        Sink { tools: &self.tools, parts, calls, open, used: false, again: false }
+    }
+
+    fn step(&mut self, c: char, parts: &mut Vec<Part>) {
+        let mut free = String::new();
+        match &mut self.state {
+            State::Content(watch) => {
+                if watch.held().is_empty()
+                    && let Some(notations) = self.bare(c)
+                {
+                    self.state = State::Opened(String::new(), notations);
+                    return self.opened(c, parts);
+                }
+                let State::Content(watch) = &mut self.state else { return };
+                let mark = watch.push(c, &mut free);
+                self.say_content(&free, parts);
+                if let Some(mark) = mark {
+                    self.mark_in_content(mark, parts);
+                }
+            }
+            State::Thinking(watch) => {
+                let mark = watch.push(c, &mut free);
+                self.say_reasoning(&free, parts);
+                if let Some(mark) = mark {
+                    self.mark_in_thinking(mark, parts);
+                }
+            }
+            State::Header(_) => self.in_header(c, parts),
+            State::Frame(raw, watch) => {
+                raw.push(c);
+                let mark = watch.push(c, &mut free);
+                if !free.trim().is_empty() {
+                    let again = free.trim_start().to_owned() + watch.held();
+                    let raw = std::mem::take(raw);
+                    return self.fail(&raw, &again, parts);
+                }
+                let raw = std::mem::take(raw);
+                match mark {
+                    Some(mark) => self.open(mark, raw),
+                    None => {
+                        if let State::Frame(kept, _) = &mut self.state {
+                            *kept = raw;
+                        }
+                    }
+                }
+            }
+            State::Opened(..) => self.opened(c, parts),
+            State::Call(_) => self.in_call(c, parts),
+        }
+    }
+
+    /// The notations of calls that may begin with this character, as nothing was said yet.
+    fn bare(&self, c: char) -> Option<&'static [&'static dyn Notation]> {
+        let bare = self.spec.calls.bare;
+        let may_begin = !self.flow.said && !self.tools.is_empty() && !c.is_whitespace();
+        (may_begin && bare.iter().any(|notation| notation.accepts(c))).then_some(bare)
+    }
+
+    fn marks_of_calls(&self) -> Vec<(Cow<'static, str>, Mark)> {
+        let calls = &self.spec.calls;
+        if self.tools.is_empty() {
+            return Vec::new();
+        }
+        let frames = calls.frames.iter().map(|frame| ((*frame).into(), Mark::Frame(frame)));
+        let openings = calls.openings.iter().enumerate();
+        frames.chain(openings.map(|(index, opening)| (opening.mark.into(), Mark::Open(index)))).collect()
+    }
+
+    fn marks_of_headers(&self) -> Vec<(Cow<'static, str>, Mark)> {
+        let Some(headers) = self.headers() else { return Vec::new() };
+        let starts = headers.start.iter().map(|start| ((*start).into(), Mark::Start(start)));
+        let ends = headers.message_ends.iter().map(|end| ((*end).into(), Mark::EndMessage));
+        starts.chain(ends).collect()
+    }
+
+    fn go_to_content(&mut self) {
+        let mut marks = self.marks_of_headers();
+        if marks.is_empty() {
+            marks = self.marks_of_calls();
+        }
+        for (index, thinking) in self.spec.thinking.iter().enumerate() {
+            marks.push((thinking.open.into(), Mark::Think(index)));
+            marks.extend(thinking.close.iter().map(|close| ((*close).into(), Mark::EndThink(close))));
+        }
+        marks.extend(self.spec.silent.iter().map(|mark| ((*mark).into(), Mark::Silent)));
+        if self.flow.after_call {
+            marks.extend(self.spec.calls.closings.iter().map(|mark| ((*mark).into(), Mark::Close(mark))));
+        }
+        self.flow.thinking = false;
+        self.flow.said = false;
+        self.state = State::Content(Watch::new(marks));
+    }
+
+    fn go_to_thinking(&mut self, label: &'static str) {
+        let mut marks = self.marks_of_headers();
+        if self.spec.calls.in_thinking {
+            marks.extend(self.marks_of_calls());
+        }
+        for (index, thinking) in self.spec.thinking.iter().enumerate() {
+            marks.push((thinking.open.into(), Mark::Think(index)));
+            marks.extend(thinking.close.iter().map(|close| ((*close).into(), Mark::EndThink(close))));
+        }
+        self.flow = Flow { thinking: true, trim: true, label, ..Flow::default() };
+        self.state = State::Thinking(Watch::new(marks));
+    }
+
+    fn mark_in_content(&mut self, mark: Mark, parts: &mut Vec<Part>) {
+        match mark {
+            Mark::Think(index) => {
+                let thinking = &self.spec.thinking[index];
+                if self.flow.said && !thinking.anywhere {
+                    return self.say_content(thinking.open, parts);
+                }
+                self.go_to_thinking(thinking.label);
+            }
+            // One that ends what the prompt may have begun.
+            Mark::EndThink(_) if !self.flow.said => {
+                self.flow.trim = true;
+                self.flow.space.clear();
+            }
+            Mark::EndThink(text) if self.is_plain_text(text) => self.say_content(text, parts),
+            Mark::Close(text) if self.flow.said => self.say_content(text, parts),
+            Mark::Close(_) | Mark::EndThink(_) | Mark::Silent => {}
+            Mark::Start(start) => self.state = State::Header(start.to_owned()),
+            Mark::EndMessage => {
+                self.flow = Flow { trim: true, ..Flow::default() };
+                self.go_to_content();
+            }
+            Mark::Frame(_) | Mark::Open(_) => self.open(mark, String::new()),
+        }
+    }
+
+    /// Whether a marker of reasoning may be meant as text where no reasoning can begin.
+    fn is_plain_text(&self, mark: &str) -> bool {
+        let thinking = self.spec.thinking.iter();
+        !thinking.clone().any(|thinking| thinking.anywhere && thinking.close.contains(&mark))
+    }
+
+    fn mark_in_thinking(&mut self, mark: Mark, parts: &mut Vec<Part>) {
+        match mark {
+            Mark::EndThink(_) | Mark::EndMessage => {
+                self.flow = Flow { trim: true, ..Flow::default() };
+                self.go_to_content();
+            }
+            Mark::Start(start) => self.state = State::Header(start.to_owned()),
+            Mark::Frame(_) | Mark::Open(_) => self.open(mark, String::new()),
+            Mark::Think(index) if self.flow.said => {
+                self.say_reasoning(self.spec.thinking[index].open, parts);
+            }
+            // At its beginning, reasoning is marked once more by mistake.
+            Mark::Think(_) | Mark::Close(_) | Mark::Silent => {}
+        }
+    }
+
+    /// A marker of calls, after `raw`.
+    fn open(&mut self, mark: Mark, mut raw: String) {
+        match mark {
+            Mark::Frame(frame) => {
+                if raw.is_empty() {
+                    raw.push_str(frame);
+                }
+                self.state = State::Frame(raw, Watch::new(self.marks_of_calls()));
+            }
+            Mark::Open(index) => {
+                let opening = &self.spec.calls.openings[index];
+                if raw.is_empty() {
+                    raw.push_str(opening.mark);
+                }
+                self.state = State::Opened(raw, opening.notations);
+            }
+            _ => unreachable!("only markers of calls open calls"),
+        }
+    }
+
+    fn opened(&mut self, c: char, parts: &mut Vec<Part>) {
+        let State::Opened(raw, notations) = &mut self.state else { return };
+        if c.is_whitespace() {
+            raw.push(c);
+            return;
+        }
+        let raw = std::mem::take(raw);
+        match notations.iter().find(|notation| notation.accepts(c)) {
+            Some(notation) => {
+                self.state = State::Call(Call { body: notation.body(), raw, keep: true, used: false });
+                self.in_call(c, parts);
+            }
+            None => self.fail(&(raw + c.encode_utf8(&mut [0; 4])), c.encode_utf8(&mut [0; 4]), parts),
+        }
+    }
+
+    fn in_call(&mut self, c: char, parts: &mut Vec<Part>) {
+        let State::Call(call) = &mut self.state else { return };
+        if call.keep {
+            call.raw.push(c);
+        }
+        let (calls, open) = (&mut self.calls, &mut self.open);
+        let mut sink = Sink { tools: &self.tools, parts, calls, open, used: false, again: false };
+        let step = call.body.push(c, &mut sink);
+        if sink.used {
+            call.used = true;
+            call.keep = false;
+            call.raw.clear();
+            // A call ends the reasoning in which it begins.
+            self.flow = Flow::default();
+        } else if sink.again && !call.keep {
+            call.keep = true;
+            call.raw.push(c);
+        }
+        let (keep, used, raw) = (call.keep, call.used, std::mem::take(&mut call.raw));
+        match step {
+            Step::More => {
+                if let State::Call(call) = &mut self.state {
+                    call.raw = raw;
+                }
+            }
+            // An empty list, or the like.
+            Step::Done if keep && !used => self.fail(&raw, "", parts),
+            Step::Done => self.after_call(),
+            Step::Fail(again) => {
+                if self.open {
+                    self.sink(parts).end(false);
+                }
+                if keep {
+                    return self.fail(&raw, &again, parts);
+                }
+                self.after_call();
+                self.read_again(&again);
+            }
+        }
+    }
+
+    fn after_call(&mut self) {
+        self.flow = Flow { after_call: true, ..Flow::default() };
+        self.go_to_content();
+    }
+
+    /// What looked like a call is none: its text is what it would have been, but for its end, which is read again.
+    fn fail(&mut self, raw: &str, again: &str, parts: &mut Vec<Part>) {
+        // What has no marker must not be tried once more.
+        let (raw, again) = match raw.strip_suffix(again) {
+            Some("") | None => (raw, ""),
+            Some(raw) => (raw, again),
+        };
+        let Flow { thinking, said, .. } = self.flow;
+        if thinking {
+            let flow = std::mem::take(&mut self.flow);
+            self.go_to_thinking("");
+            self.flow = flow;
+        } else {
+            self.go_to_content();
+            self.flow.said = said;
+        }
+        self.say_raw(raw, parts);
+        self.read_again(again);
+    }
+
+    fn read_again(&mut self, text: &str) {
+        text.chars().rev().for_each(|c| self.again.push_front(c));
+    }
+
+    fn say_raw(&mut self, raw: &str, parts: &mut Vec<Part>) {
+        if self.flow.thinking { self.say_reasoning(raw, parts) } else { self.say_content(raw, parts) }
+    }
+
+    fn say_content(&mut self, text: &str, parts: &mut Vec<Part>) {
+        for c in text.chars() {
+            if !self.flow.said {
+                if c.is_whitespace() {
+                    self.flow.space.push(c);
+                    continue;
+                }
+                self.flow.said = true;
+                let space = std::mem::take(&mut self.flow.space);
+                if !self.flow.trim {
+                    say(parts, false, &space);
+                }
+                self.flow.after_call = false;
+            }
+            say(parts, false, c.encode_utf8(&mut [0; 4]));
+        }
+    }
+
+    fn say_reasoning(&mut self, text: &str, parts: &mut Vec<Part>) {
+        for c in text.chars() {
+            if let Some(rest) = self.flow.label.strip_prefix(c) {
+                self.flow.label = rest;
+                self.flow.labelled.push(c);
+                continue;
+            }
+            if !self.flow.label.is_empty() {
+                // Not the label, though it began like it.
+                self.flow.label = "";
+                self.flow.space = std::mem::take(&mut self.flow.labelled);
+                self.flow.said |= !self.flow.space.is_empty();
+            }
+            if c.is_whitespace() {
+                self.flow.space.push(c);
+                continue;
+            }
+            let space = std::mem::take(&mut self.flow.space);
+            if self.flow.said || !self.flow.trim {
+                say(parts, true, &space);
+            }
+            self.flow.said = true;
+            say(parts, true, c.encode_utf8(&mut [0; 4]));
+        }
+    }
+
+    fn in_header(&mut self, c: char, parts: &mut Vec<Part>) {
+        let State::Header(text) = &mut self.state else { return };
+        text.push(c);
+        let text = text.clone();
+        let Some(headers) = self.spec.headers.as_ref() else { return };
+        let Some(header) = text.strip_suffix(headers.end) else {
+            if !self.may_be_header(&text, headers) {
+                self.flow = Flow::default();
+                self.go_to_content();
+                self.say_content(&text, parts);
+            }
+            return;
+        };
+        self.flow = Flow { trim: true, ..Flow::default() };
+        match (headers.meaning)(header) {
+            Meaning::Content => self.go_to_content(),
+            Meaning::Reasoning => self.go_to_thinking(""),
+            Meaning::Call(name) if self.tools.iter().any(|tool| tool.name == name) => {
+                self.go_to_content();
+                match headers.arguments {
+                    Arguments::Object(named) => {
+                        let body = named.arguments_of(name);
+                        self.state = State::Call(Call { body, raw: text, keep: true, used: false });
+                    }
+                    Arguments::Call => self.state = State::Frame(text, Watch::new(self.marks_of_calls())),
+                }
+            }
+            Meaning::Call(_) => {
+                self.go_to_content();
+                self.say_content(&text, parts);
+            }
+        }
+    }
+
+    fn may_be_header(&self, text: &str, headers: &Headers) -> bool {
+        if text.chars().count() > HEADER_MAX {
+            return false;
+        }
+        let started = headers.start.iter().find_map(|start| text.strip_prefix(start));
+        let is_one_of = |text: &str| {
+            headers.begins.iter().any(|begin| begin.starts_with(text) || text.starts_with(begin))
+                || (headers.names && self.tools.iter().any(|tool| tool.name.starts_with(text)))
+        };
+        match started {
+            Some(rest) => !headers.names || is_one_of(rest),
+            None => is_one_of(text),
+        }
+    }
+}

@@ -7,6 +7,7 @@
 
 mod body;
 mod dict;
+mod fenced;
 mod formats;
 mod grammar;
 mod headers;

@@ -102,7 +102,7 @@ mod tests {
             marks.extend(spec.calls.frames);
             marks.extend(spec.calls.openings.iter().map(|opening| opening.mark));
             marks.extend(spec.calls.closings);
-            for headers in &spec.headers {
+            if let Some(headers) = &spec.headers {
                 marks.extend(headers.start);
                 marks.extend(headers.message_ends);
             }

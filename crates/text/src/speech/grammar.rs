@@ -54,7 +54,7 @@ pub(super) fn grammar(calls: &Calls, tools: &[Tool], how: Forced, lark: &mut Lar
 fn single_spaced(line: &str) -> String {
     let (mut spaced, mut in_text, mut escaped) = (String::with_capacity(line.len()), false, false);
     for c in line.trim_end().chars() {
-        if in_text || c != ' ' || !spaced.ends_with(' ') {
+        if in_text || c != ' ' || !spaced.ends_with([' ', '(']) {
             spaced.push(c);
         }
         in_text ^= c == '"' && !escaped;
@@ -271,4 +271,124 @@ fn parameters(tool: &Tool) -> Vec<(&str, &Value, bool)> {
 fn text_values(schema: &Value) -> Option<Vec<String>> {
     let values = schema.get("enum")?.as_array()?;
     values.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::speech::Format;
+
+    fn tools() -> [Tool; 2] {
+        let parameters = json!({
+            "type": "object",
+            "properties": {
+                "city": {"type": "string"},
+                "unit": {"enum": ["c", "f"]},
+                "days": {"type": "integer"},
+            },
+            "required": ["city"],
+        });
+        [
+            Tool { name: "weather".to_owned(), parameters },
+            Tool { name: "now".to_owned(), parameters: json!({}) },
+        ]
+    }
+
+    fn check(format: &str, how: Forced, special: &[(&str, u32)], expect: &str) {
+        let special = |text: &str| special.iter().find(|(token, _)| *token == text).map(|(_, id)| *id);
+        let format = Format::by_name(format).expect("there is such a format");
+        let grammar = format.call_grammar(&tools(), how, &special).expect("there are tools");
+        assert_eq!(grammar, expect, "{format:?}");
+    }
+
+    const SCHEMA: &str = r#"{"type":"object","properties":{"city":{"type":"string"},"unit":{"enum":["c","f"]},"days":{"type":"integer"}},"required":["city"]}"#;
+
+    #[test]
+    fn arguments_that_are_json_have_the_schema() {
+        let special = [("<tool_call>", 7), ("</tool_call>", 8)];
+        let expect = r#"start: call
+call: call_0 | call_1
+call_0: <[7]> "\n" "{\"name\": \"weather\", \"arguments\": " %json SCHEMA "}" "\n" <[8]>
+call_1: <[7]> "\n" "{\"name\": \"now\", \"arguments\": " %json {"type":"object"} "}" "\n" <[8]>
+"#;
+        check("hermes", Forced::One, &special, &expect.replace("SCHEMA", SCHEMA));
+        let expect = r#"start: call ("\n" call){0,15}
+call: call_0 | call_1
+call_0: "<tool_call>\n" "{\"name\": \"weather\", \"arguments\": " %json SCHEMA "}" "\n</tool_call>"
+call_1: "<tool_call>\n" "{\"name\": \"now\", \"arguments\": " %json {"type":"object"} "}" "\n</tool_call>"
+"#;
+        check("hermes", Forced::Many, &[], &expect.replace("SCHEMA", SCHEMA));
+        let expect = r#"start: call (call){0,15}
+call: call_0 | call_1
+call_0: <[9]> "weather" <[32]> %json SCHEMA
+call_1: <[9]> "now" <[32]> %json {"type":"object"}
+"#;
+        let special = [("[TOOL_CALLS]", 9), ("[ARGS]", 32)];
+        check("mistral", Forced::Many, &special, &expect.replace("SCHEMA", SCHEMA));
+    }
+
+    #[test]
+    fn arguments_in_tags_are_typed_one_by_one() {
+        let expect = r#"start: call
+call: call_0 | call_1
+text_0[lazy]: /(?s:.*)/ "\n</parameter>\n"
+call_0: "<tool_call>\n<function=" "weather>\n" "<parameter=city>\n" text_0 ("<parameter=unit>\n" ("c" | "f") "\n</parameter>\n")? ("<parameter=days>\n" %json {"type":"integer"} "\n</parameter>\n")? "</function>" "\n</tool_call>"
+call_1: "<tool_call>\n<function=" "now>\n" "</function>" "\n</tool_call>"
+"#;
+        check("qwen_coder", Forced::One, &[], expect);
+        // Text doesn't match special tokens, which end it then.
+        let expect = r#"start: call
+call: call_0 | call_1
+text_0: /(?s:.*)/
+call_0: <[1]> "weather\n" "<arg_key>city</arg_key><arg_value>" text_0 <[3]> "\n" ("<arg_key>unit</arg_key><arg_value>" ("c" | "f") <[3]> "\n")? ("<arg_key>days</arg_key><arg_value>" %json {"type":"integer"} <[3]> "\n")? <[2]>
+call_1: <[1]> "now\n" <[2]>
+"#;
+        check("glm", Forced::One, &[("<tool_call>", 1), ("</tool_call>", 2), ("</arg_value>", 3)], expect);
+    }
+
+    #[test]
+    fn arguments_of_python_have_values_of_json() {
+        let expect = r#"start: <[5]> "[" call (", " call){0,15} "]" <[6]>
+call: call_0 | call_1
+call_0: "weather(" "city=" %json {"type":"string"} (", " "unit=" %json {"enum":["c","f"]})? (", " "days=" %json {"type":"integer"})? ")"
+call_1: "now(" ")"
+"#;
+        let special = [("<|tool_call_start|>", 5), ("<|tool_call_end|>", 6)];
+        check("lfm2", Forced::Many, &special, expect);
+    }
+
+    #[test]
+    fn gemmas_text_stands_between_marks() {
+        let expect = r#"start: call
+call: call_0 | call_1
+text_0: /(?s:.*)/
+any_value: <[3]> text_0 <[3]> | /-?[0-9]+(\.[0-9]+)?/ | "true" | "false" | "null" | any_list | any_object
+any_list: "[" (any_value ("," any_value)*)? "]"
+any_object: "{" (/[a-zA-Z_][a-zA-Z0-9_]*/ ":" any_value ("," /[a-zA-Z_][a-zA-Z0-9_]*/ ":" any_value)*)? "}"
+call_0: <[1]> "call:weather{" "city:" <[3]> text_0 <[3]> ("," "unit:" (<[3]> "c" <[3]> | <[3]> "f" <[3]>))? ("," "days:" %json {"type":"integer"})? "}" <[2]>
+text_1: /(?s:.*)/
+call_1: <[1]> "call:now{" "}" <[2]>
+"#;
+        let special = [("<|tool_call>", 1), ("<tool_call|>", 2), ("<|\"|>", 3)];
+        check("gemma4", Forced::One, &special, expect);
+    }
+
+    /// Every format's grammar begins with what its reader reads as a call.
+    #[test]
+    fn every_format_has_a_grammar() {
+        for name in Format::names() {
+            let format = Format::by_name(name).expect("it is one of the names");
+            assert_eq!(format.call_grammar(&[], Forced::One, &|_| None), None, "{name}");
+            let grammar = format.call_grammar(&tools(), Forced::Many, &|_| None).expect("there are tools");
+            println!("@@@{name}\n{grammar}");
+            for line in grammar.lines() {
+                let (rule, body) = line.split_once(": ").expect("a line is a rule");
+                assert!(rule.starts_with(|c: char| c.is_ascii_lowercase()), "{name}: {line}");
+                assert!(!body.trim().is_empty(), "{name}: {line}");
+            }
+            assert!(grammar.contains("weather") && grammar.contains("now"), "{name}: {grammar}");
+        }
+    }
 }

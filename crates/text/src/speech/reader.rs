@@ -129,12 +129,22 @@ impl Reader {
     pub fn finish(mut self, parts: &mut Vec<Part>) {
         match std::mem::replace(&mut self.state, State::Header(String::new())) {
             State::Content(watch) => {
-                self.say_content(watch.held(), parts);
+                // Half a marker after a call is the rest of the call.
+                let closings = self.spec.calls.closings.iter();
+                let is_rest = self.flow.after_call
+                    && !self.flow.said
+                    && closings.clone().any(|closing| closing.starts_with(watch.held()));
+                self.say_content(if is_rest { "" } else { watch.held() }, parts);
                 if !self.flow.trim && !self.flow.after_call {
                     say(parts, false, &self.flow.space);
                 }
             }
-            State::Thinking(watch) => self.say_reasoning(watch.held(), parts),
+            State::Thinking(watch) => {
+                self.say_reasoning(watch.held(), parts);
+                if !self.flow.label.is_empty() {
+                    self.end_label(parts);
+                }
+            }
             State::Frame(raw, _) | State::Opened(raw, _) => self.say_raw(&raw, parts),
             State::Call(_) if self.open => self.sink(parts).end(false),
             State::Call(call) if call.keep => self.say_raw(&call.raw, parts),
@@ -297,6 +307,9 @@ impl Reader {
     }
 
     fn mark_in_thinking(&mut self, mark: Mark, parts: &mut Vec<Part>) {
+        if !self.flow.label.is_empty() && !self.flow.labelled.is_empty() {
+            self.end_label(parts);
+        }
         match mark {
             Mark::EndThink(_) | Mark::EndMessage => {
                 self.flow = Flow { trim: true, ..Flow::default() };
@@ -447,23 +460,32 @@ impl Reader {
                 self.flow.labelled.push(c);
                 continue;
             }
-            if !self.flow.label.is_empty() {
-                // Not the label, though it began like it.
-                self.flow.label = "";
-                self.flow.space = std::mem::take(&mut self.flow.labelled);
-                self.flow.said |= !self.flow.space.is_empty();
+            if !c.is_whitespace() || !self.flow.label.is_empty() {
+                self.end_label(parts);
             }
-            if c.is_whitespace() {
-                self.flow.space.push(c);
-                continue;
-            }
-            let space = std::mem::take(&mut self.flow.space);
-            if self.flow.said || !self.flow.trim {
-                say(parts, true, &space);
-            }
-            self.flow.said = true;
-            say(parts, true, c.encode_utf8(&mut [0; 4]));
+            self.flow.labelled.clear();
+            self.say_thought(c, parts);
         }
+    }
+
+    /// What was read of a label is none: it goes on in another way.
+    fn end_label(&mut self, parts: &mut Vec<Part>) {
+        self.flow.label = "";
+        let labelled = std::mem::take(&mut self.flow.labelled);
+        labelled.chars().for_each(|c| self.say_thought(c, parts));
+    }
+
+    fn say_thought(&mut self, c: char, parts: &mut Vec<Part>) {
+        if c.is_whitespace() {
+            self.flow.space.push(c);
+            return;
+        }
+        let space = std::mem::take(&mut self.flow.space);
+        if self.flow.said || !self.flow.trim {
+            say(parts, true, &space);
+        }
+        self.flow.said = true;
+        say(parts, true, c.encode_utf8(&mut [0; 4]));
     }
 
     fn in_header(&mut self, c: char, parts: &mut Vec<Part>) {
@@ -513,5 +535,139 @@ impl Reader {
             Some(rest) => !headers.names || is_one_of(rest),
             None => is_one_of(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tools() -> Vec<Tool> {
+        let parameters = json!({"type": "object", "properties": {"a": {"type": "string"}, "n": {"type": "integer"}}});
+        let tool = |name: &str| Tool { name: name.to_owned(), parameters: parameters.clone() };
+        vec![tool("f"), tool("get")]
+    }
+
+    /// Parts as text: content, then (reasoning), then [name id arguments], with … where a call is incomplete.
+    fn shown(parts: &[Part]) -> String {
+        let part = |part: &Part| match part {
+            Part::Content(text) => text.clone(),
+            Part::Reasoning(text) => format!("({text})"),
+            Part::CallBegun { id, name, .. } => format!("[{name} {} ", id.as_deref().unwrap_or("-")),
+            Part::CallArguments { json, .. } => json.clone(),
+            Part::CallEnded { complete, .. } => if *complete { "]" } else { "…]" }.to_owned(),
+        };
+        parts.iter().map(part).collect()
+    }
+
+    fn read(format: &str, text: &str) -> String {
+        let format = Format::by_name(format).expect("there is such a format");
+        let mut reader = Reader::new(format, &tools(), Begin::Answer);
+        let mut parts = Vec::new();
+        reader.push(text, &mut parts);
+        reader.finish(&mut parts);
+        shown(&parts)
+    }
+
+    fn check(format: &str, text: &str, expect: &str) {
+        assert_eq!(read(format, text), expect, "{format}: {text}");
+    }
+
+    #[test]
+    fn what_is_no_call_comes_back_as_it_was() {
+        let check = |text: &str| check("hermes", text, text);
+        check("<tool_call> is a tag");
+        check("<tool_call>\n{\"name\": \"unknown\", \"arguments\": {}}\n</tool_call>");
+        check("<tool_call>\n{\"name\": \"f\", ");
+        check("<tool_call>\n{\"name\": \"f\"");
+        check("<tool_call>{\"name\": \"f\", \"arguments\": [1]}</tool_call>");
+        check("<tool_call>{\"arguments\": {\"a\": 1}, \"name\": \"g\"}");
+        check("</tool_call>");
+        check("a <b> c <tool");
+        check("  \n spaces \n");
+        check("An answer about <think> and </think>.");
+    }
+
+    #[test]
+    fn after_a_failed_call_the_next_one_is_still_read() {
+        let call = "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>";
+        check("hermes", &format!("<tool_call> <tool_call>{call}"), "<tool_call> <tool_call>[f - {}]");
+        check("qwen_coder", "<tool_call>\n<tool_call>\n<function=f>\n</function>", "[f - {}]");
+        check("llama", "<function=x<function=f>{}</function>", "<function=x[f - {}]");
+    }
+
+    #[test]
+    fn a_call_that_has_begun_stays_one() {
+        check("hermes", "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": \"x", "[f - {\"a\": \"x…]");
+        check("hermes", "<tool_call>{\"name\": \"f\", \"arguments\": {\"a\": x} y", "[f - {\"a\": …]x} y");
+        check("hermes", "<tool_call>{\"name\": \"f\", \"arguments\": {}}\n</tool_c", "[f - {}]");
+        check("qwen_coder", "<function=f><parameter=a>x</par", "[f - {\"a\": \"x…]");
+        check("qwen_coder", "<function=f><parameter=n>1</parameter> but", "[f - {\"n\": 1…]but");
+        check("lfm2", "<|tool_call_start|>[f(a=x)]", "[f - {\"a\": …])]");
+    }
+
+    #[test]
+    fn objects_may_be_written_in_many_ways() {
+        let check = |object: &str, expect: &str| {
+            check("hermes", &format!("<tool_call>{object}</tool_call>"), expect);
+        };
+        check(r#"{"arguments": {"a": 1}, "name": "f"}"#, r#"[f - {"a": 1}]"#);
+        check(r#"{"name": "f"}"#, "[f - {}]");
+        check(r#"{"name": "f", "arguments": null}"#, "[f - {}]");
+        check(r#"{"name": "f", "arguments": "{\"a\": 1}"}"#, r#"[f - {"a": 1}]"#);
+        check(r#"{"id": "7", "type": "function", "function": {"name": "f", "arguments": {}}}"#, "[f 7 {}]");
+        check(r#"[{"name": "f", "arguments": {}}, {"name": "get", "arguments": {}}]"#, "[f - {}][get - {}]");
+        check(r#"{"name": "f", "note": {"x": [1]}, "arguments": {"a": {"name": "b"}}}"#, r#"[f - {"a": {"name": "b"}}]"#);
+        check("{\"name\": \"f\", \"arguments\": {\"a\": \"1\n2\"}}", r#"[f - {"a": "1\n2"}]"#);
+    }
+
+    #[test]
+    fn notations_without_a_marker_begin_an_answer() {
+        let call = r#"{"name": "f", "parameters": {"a": "x"}}"#;
+        check("llama", call, r#"[f - {"a": "x"}]"#);
+        check("llama", &format!("{call}; {call}"), r#"[f - {"a": "x"}][f - {"a": "x"}]"#);
+        check("llama", &format!("<|python_tag|>{call}<|eom_id|>"), r#"[f - {"a": "x"}]"#);
+        check("llama", r#"{"answer": 42}"#, r#"{"answer": 42}"#);
+        check("llama", &format!("See: {call}"), &format!("See: {call}"));
+        check("llama_pythonic", "[f(a='x', n=2), get()]", r#"[f - {"a": "x", "n": 2}][get - {}]"#);
+        check("llama_pythonic", "[link](url)", "[link](url)");
+        check("gemma", "```tool_code\nf(a=\"x\")\n```", r#"[f - {"a": "x"}]"#);
+        check("gemma", "```python\nprint(1)\n```", "```python\nprint(1)\n```");
+        check("function_gemma", "<start_function_call>call:f{a:<escape>x<escape>}<end_function_call>", r#"[f - {"a": "x"}]"#);
+        check("generic", &format!("{{\"tool_calls\": [{call}, {call}]}}"), r#"[f - {"a": "x"}][f - {"a": "x"}]"#);
+        check("generic", &format!("{{\"tool_call\": {call}}}"), r#"[f - {"a": "x"}]"#);
+        check("generic", r#"{"response": "a \"b\""}"#, "a \"b\"");
+    }
+
+    #[test]
+    fn whitespace_around_reasoning_is_dropped() {
+        check("hermes", "<think>\n hm \n\n ok\n</think>\n\nYes.\n", "(hm \n\n ok)Yes.\n");
+        check("hermes", "<think>hm", "(hm)");
+        check("hermes", "</think>\n\nYes.", "Yes.");
+        check("mistral", "[THINK]hm[/THINK]Yes [THINK]so[/THINK] no", "(hm)Yes (so)no");
+        check("harmony", "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "(hm)Yes.");
+        check("harmony", "Yes, without a header.", "Yes, without a header.");
+    }
+
+    #[test]
+    fn nothing_is_kept_back_longer_than_it_must_be() {
+        let format = Format::by_name("hermes").expect("there is such a format");
+        let mut reader = Reader::new(format, &tools(), Begin::Answer);
+        let mut push = |text: &str| {
+            let mut parts = Vec::new();
+            reader.push(text, &mut parts);
+            shown(&parts)
+        };
+        assert_eq!(push("a <"), "a ");
+        assert_eq!(push("b"), "<b");
+        assert_eq!(push("<tool_call>"), "");
+        assert_eq!(push("{\"name\": \"f\", \"arguments\": "), "");
+        assert_eq!(push("{\"a"), "[f - {\"a");
+        assert_eq!(push("\": \"x"), "\": \"x");
+        assert_eq!(push("\"}"), "\"}]");
+        assert_eq!(push("}</tool_call>"), "");
+        assert_eq!(push("after"), "after");
     }
 }

@@ -1,5 +1,6 @@
 //! A call of Python, or an object, in a block of code: Gemma 2 and 3, which have no notation of their own.
 
+use crate::speech::fenced::Fenced;
 use crate::speech::objects::{Objects, USUAL};
 use crate::speech::pythonic::Pythonic;
 use crate::speech::spec::{Calls, Opening, Spec, THINK, Written};
@@ -16,11 +17,11 @@ pub(super) static SPEC: Spec = Spec {
     calls: Calls {
         frames: &[],
         openings: &[
-            Opening { mark: "```tool_code", notations: &[&LIST, &OBJECT, &PYTHONIC] },
-            Opening { mark: "```json", notations: &[&OBJECT] },
+            Opening { mark: "```tool_code", notations: &[&Fenced(&LIST), &Fenced(&OBJECT), &Fenced(&PYTHONIC)] },
+            Opening { mark: "```json", notations: &[&Fenced(&OBJECT)] },
         ],
         bare: &[&OBJECT],
-        closings: &["```"],
+        closings: &[],
         in_thinking: false,
         written: Written {
             begin: "",

@@ -284,6 +284,35 @@ fn without_tools_nothing_is_a_call_and_all_text_is_said() {
     }
 }
 
+/// What the grammars of forced calls write is what the readers read: `data/forced.jsonl` has a text of each.
+#[test]
+fn forced_calls_are_read() {
+    let parameters = serde_json::json!({
+        "type": "object",
+        "properties": {"city": {"type": "string"}, "days": {"type": "integer"}},
+        "required": ["city"],
+    });
+    let tools = [Tool { name: "weather".to_owned(), parameters }];
+    let lines = include_str!("data/forced.jsonl").lines();
+    let mut formats: Vec<&str> = Format::names().collect();
+    for line in lines {
+        let value: Value = serde_json::from_str(line).expect("a line is JSON");
+        let name = value["format"].as_str().expect("a line has a format");
+        let format = Format::by_name(name).expect("the format has this name");
+        let mut reader = Reader::new(format, &tools, Begin::Answer);
+        let mut parts = Vec::new();
+        reader.push(value["text"].as_str().expect("a line has a text"), &mut parts);
+        reader.finish(&mut parts);
+        let message = message(&parts);
+        assert_eq!((message.content.as_str(), message.calls.len()), ("", 1), "{name}: {message:?}");
+        let (called, _, arguments) = &message.calls[0];
+        let arguments: Value = serde_json::from_str(arguments).expect("arguments are JSON");
+        assert_eq!((called.as_str(), &arguments["city"]), ("weather", &Value::from("Paris")), "{name}");
+        formats.retain(|format| *format != name);
+    }
+    assert_eq!(formats, [""; 0], "formats without a text");
+}
+
 #[test]
 fn templates_are_of_their_formats() {
     const CORPUS: &str = "KUN_TEST_TEMPLATES";

@@ -1,6 +1,9 @@
 //! ` to=user<|message|>…<|eot|>`, with calls in tags: Muse. Tags elsewhere than in a message to a tool are text.
 
+use crate::speech::body::{Body, Notation};
+use crate::speech::grammar::Lark;
 use crate::speech::headers::{Arguments, Headers, Meaning};
+use crate::speech::schema::Tool;
 use crate::speech::spec::{Calls, Opening, Spec, Written};
 use crate::speech::tags::{FUNCTION, Tags};
 
@@ -25,14 +28,13 @@ pub(super) static SPEC: Spec = Spec {
         bare: &[],
         closings: &["</atem:function_calls>"],
         in_thinking: false,
-        // A header can't be made of what follows it, so that it names no tool in particular.
         written: Written {
-            begin: " to=tool<|message|><atem:function_calls>\n",
-            before: "<atem:invoke name=\"",
-            notation: &TAGS,
-            after: "\n",
-            between: "",
-            end: "</atem:function_calls>",
+            begin: "",
+            before: "",
+            notation: &Message,
+            after: "",
+            between: "<|eom|><|start|>assistant",
+            end: "",
         },
     },
     headers: Some(Headers {
@@ -50,3 +52,23 @@ pub(super) static SPEC: Spec = Spec {
     }),
     tokens: &["<|start|>", "<|message|>", "<|eom|>", "<|eot|>"],
 };
+
+/// A call with the header of its message, which has the tool's name as well.
+#[derive(Debug)]
+struct Message;
+
+impl Notation for Message {
+    fn accepts(&self, c: char) -> bool {
+        TAGS.accepts(c)
+    }
+
+    fn body(&self) -> Box<dyn Body> {
+        TAGS.body()
+    }
+
+    fn rule(&self, tool: &Tool, lark: &mut Lark<'_>) -> String {
+        let header = format!(" to={}<|message|><atem:function_calls>\n<atem:invoke name=\"", tool.name);
+        let call = TAGS.rule(tool, lark);
+        format!("{} {call} {}", lark.text(&header), lark.text("\n</atem:function_calls>"))
+    }
+}

@@ -8,6 +8,7 @@
 mod body;
 mod dict;
 mod fenced;
+mod flow;
 mod formats;
 mod grammar;
 mod headers;

@@ -87,7 +87,11 @@ const KNOWN_DIFFERENCES: &[(&str, &str, &str)] = &[
         "a call begins with its arguments, and none have come yet",
     ),
     ("Cohere2MoE.jinja", "\"tool_name\": \"special_function\", ", "as above"),
-    ("openai-gpt-oss-120b.jinja", "to=container.exec", "a call of no tool of the request is content, not lost"),
+    (
+        "openai-gpt-oss-120b.jinja",
+        "to=container.exec",
+        "a call of no tool of the request is content, not lost",
+    ),
     ("openai-gpt-oss-120b.jinja", "to=python", "as above"),
 ];
 
@@ -127,7 +131,8 @@ fn answers() -> Vec<Answer> {
             name: tool["name"].as_str().expect("a tool has a name").to_owned(),
             parameters: tool["parameters"].clone(),
         };
-        let tools = value["tools"].as_array().map(|tools| tools.iter().map(tool).collect()).unwrap_or_default();
+        let tools =
+            value["tools"].as_array().map(|tools| tools.iter().map(tool).collect()).unwrap_or_default();
         let (input, partial) = (text("input"), value["partial"] == true);
         Answer { template, format, begin, input, tools, partial, expected: value }
     };

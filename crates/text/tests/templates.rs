@@ -146,7 +146,9 @@ fn corpus_renders_as_jinja2_renders_it() {
 fn histories_of_clients_render_as_templates_are_used_to() {
     let (Ok(corpus), Ok(expected)) = (std::env::var(CORPUS), std::env::var(EXPECTED)) else {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{CORPUS} and {EXPECTED} must be set under CI");
-        eprintln!("SKIPPED: histories in the corpus of chat templates, because {CORPUS} and {EXPECTED} are not set");
+        eprintln!(
+            "SKIPPED: histories in the corpus of chat templates, because {CORPUS} and {EXPECTED} are not set"
+        );
         return;
     };
     let cases = json(include_str!("templates/cases.json"));

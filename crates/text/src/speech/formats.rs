@@ -107,7 +107,8 @@ mod tests {
                 marks.extend(headers.message_ends);
             }
             for (at, mark) in marks.iter().enumerate() {
-                let other = marks.iter().enumerate().find(|(other, text)| *other != at && text.starts_with(mark));
+                let other =
+                    marks.iter().enumerate().find(|(other, text)| *other != at && text.starts_with(mark));
                 assert_eq!(other, None, "{}: {mark}", spec.name);
             }
         }

@@ -219,7 +219,10 @@ impl<'a> Lark<'a> {
                         format!("({})", values.iter().map(quoted).collect::<Vec<_>>().join(" | "))
                     }
                     None if types.is_text_only() => text.clone(),
-                    None if types.has(Types::STRING) || types.has(Types::OBJECT) || types.has(Types::ARRAY) => {
+                    None if types.has(Types::STRING)
+                        || types.has(Types::OBJECT)
+                        || types.has(Types::ARRAY) =>
+                    {
                         "any_value".to_owned()
                     }
                     None => self.parameter(schema, &tool.parameters),
@@ -382,7 +385,6 @@ call_1: <[1]> "call:now{" "}" <[2]>
             let format = Format::by_name(name).expect("it is one of the names");
             assert_eq!(format.call_grammar(&[], Forced::One, &|_| None), None, "{name}");
             let grammar = format.call_grammar(&tools(), Forced::Many, &|_| None).expect("there are tools");
-            println!("@@@{name}\n{grammar}");
             for line in grammar.lines() {
                 let (rule, body) = line.split_once(": ").expect("a line is a rule");
                 assert!(rule.starts_with(|c: char| c.is_ascii_lowercase()), "{name}: {line}");

@@ -301,7 +301,10 @@ mod tests {
     fn objects_with_bare_keys_become_json() {
         let check = |text, expect| check(Dialect::Marked("<|\"|>"), text, expect);
         check(r#"{city:<|"|>San "F"<|"|>,n:-7}"#, Some(r#"{"city": "San \"F\"", "n": -7}"#));
-        check(r#"{a:[<|"|>x<|"|>,true,null,{b:1.5e10}],c:{}}"#, Some(r#"{"a": ["x", true, null, {"b": 1.5e10}], "c": {}}"#));
+        check(
+            r#"{a:[<|"|>x<|"|>,true,null,{b:1.5e10}],c:{}}"#,
+            Some(r#"{"a": ["x", true, null, {"b": 1.5e10}], "c": {}}"#),
+        );
         check(r#"{a:<|"|>1 <|b<|"|>}"#, Some(r#"{"a": "1 <|b"}"#));
         check("{unit:celsius}", Some(r#"{"unit": "celsius"}"#));
         check(r#"{"a":"b"}"#, Some(r#"{"a": "b"}"#));

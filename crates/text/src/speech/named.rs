@@ -27,8 +27,7 @@ pub(super) struct Named {
 }
 
 /// Nothing but a name.
-pub(super) const PLAIN: Named =
-    Named { prefix: "", kind: "", id: "", end: "", counted: false, fence: "" };
+pub(super) const PLAIN: Named = Named { prefix: "", kind: "", id: "", end: "", counted: false, fence: "" };
 
 impl Notation for Named {
     fn accepts(&self, c: char) -> bool {

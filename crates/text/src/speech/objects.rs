@@ -106,7 +106,7 @@ enum Streaming {
 struct ObjectsBody {
     notation: Objects,
     scanner: Scanner,
-    fence: String, // what was read of the beginning of a block of code
+    fence: String,    // what was read of the beginning of a block of code
     roles: Vec<Role>, // of what is open; not within arguments
     draft: Draft,
     key: String,   // the last one, as it is written
@@ -137,7 +137,13 @@ impl Body for ObjectsBody {
 
 impl ObjectsBody {
     /// A character of arguments.
-    fn in_arguments(&mut self, c: char, event: Event, streaming: Streaming, sink: &mut Sink<'_>) -> Option<()> {
+    fn in_arguments(
+        &mut self,
+        c: char,
+        event: Event,
+        streaming: Streaming,
+        sink: &mut Sink<'_>,
+    ) -> Option<()> {
         let mut json = String::new();
         match event {
             Event::Text { part: TextPart::Inside, .. } if c < ' ' => escape(c, &mut json),

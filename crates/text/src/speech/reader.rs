@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::body::{Body, Notation, Part, Sink, Step, say};
+use super::flow::Flow;
 use super::headers::{Arguments, Headers, Meaning};
 use super::schema::Tool;
 use super::spec::Spec;
@@ -73,24 +74,6 @@ enum Mark {
     EndMessage,
 }
 
-/// What was said last, on which whitespace and markers depend.
-#[derive(Debug, Default)]
-struct Flow {
-    /// In reasoning: where the text of a failed call belongs.
-    thinking: bool,
-    /// Something other than whitespace was said since the answer, its content or its reasoning began.
-    said: bool,
-    /// Whether whitespace is dropped before what is said first.
-    trim: bool,
-    /// A call has ended, and nothing was said since.
-    after_call: bool,
-    /// Whitespace that is said only if something follows it.
-    space: String,
-    /// What is left of the label at the beginning of reasoning, and what was read of it.
-    label: &'static str,
-    labelled: String,
-}
-
 impl Reader {
     /// At the beginning of an answer. Without tools, everything that looks like a call is content.
     pub fn new(format: Format, tools: &[Tool], begin: Begin) -> Reader {
@@ -134,20 +117,16 @@ impl Reader {
                 let is_rest = self.flow.after_call
                     && !self.flow.said
                     && closings.clone().any(|closing| closing.starts_with(watch.held()));
-                self.say_content(if is_rest { "" } else { watch.held() }, parts);
-                if !self.flow.trim && !self.flow.after_call {
-                    say(parts, false, &self.flow.space);
-                }
+                self.flow.say_content(if is_rest { "" } else { watch.held() }, parts);
+                self.flow.end_content(parts);
             }
             State::Thinking(watch) => {
-                self.say_reasoning(watch.held(), parts);
-                if !self.flow.label.is_empty() {
-                    self.end_label(parts);
-                }
+                self.flow.say_reasoning(watch.held(), parts);
+                self.flow.end_label(parts);
             }
-            State::Frame(raw, _) | State::Opened(raw, _) => self.say_raw(&raw, parts),
+            State::Frame(raw, _) | State::Opened(raw, _) => self.flow.say_raw(&raw, parts),
             State::Call(_) if self.open => self.sink(parts).end(false),
-            State::Call(call) if call.keep => self.say_raw(&call.raw, parts),
+            State::Call(call) if call.keep => self.flow.say_raw(&call.raw, parts),
             State::Call(_) => {}
             // The beginning of a header is no text, but for what may be any text.
             State::Header(text) => {
@@ -183,14 +162,14 @@ impl Reader {
                 }
                 let State::Content(watch) = &mut self.state else { return };
                 let mark = watch.push(c, &mut free);
-                self.say_content(&free, parts);
+                self.flow.say_content(&free, parts);
                 if let Some(mark) = mark {
                     self.mark_in_content(mark, parts);
                 }
             }
             State::Thinking(watch) => {
                 let mark = watch.push(c, &mut free);
-                self.say_reasoning(&free, parts);
+                self.flow.say_reasoning(&free, parts);
                 if let Some(mark) = mark {
                     self.mark_in_thinking(mark, parts);
                 }
@@ -279,7 +258,7 @@ impl Reader {
             Mark::Think(index) => {
                 let thinking = &self.spec.thinking[index];
                 if self.flow.said && !thinking.anywhere {
-                    return self.say_content(thinking.open, parts);
+                    return self.flow.say_content(thinking.open, parts);
                 }
                 self.go_to_thinking(thinking.label);
             }
@@ -288,8 +267,8 @@ impl Reader {
                 self.flow.trim = true;
                 self.flow.space.clear();
             }
-            Mark::EndThink(text) if self.is_plain_text(text) => self.say_content(text, parts),
-            Mark::Close(text) if self.flow.said => self.say_content(text, parts),
+            Mark::EndThink(text) if self.is_plain_text(text) => self.flow.say_content(text, parts),
+            Mark::Close(text) if self.flow.said => self.flow.say_content(text, parts),
             Mark::Close(_) | Mark::EndThink(_) | Mark::Silent => {}
             Mark::Start(start) => self.state = State::Header(start.to_owned()),
             Mark::EndMessage => {
@@ -307,8 +286,8 @@ impl Reader {
     }
 
     fn mark_in_thinking(&mut self, mark: Mark, parts: &mut Vec<Part>) {
-        if !self.flow.label.is_empty() && !self.flow.labelled.is_empty() {
-            self.end_label(parts);
+        if !self.flow.is_before_label() {
+            self.flow.end_label(parts);
         }
         match mark {
             Mark::EndThink(_) | Mark::EndMessage => {
@@ -318,7 +297,7 @@ impl Reader {
             Mark::Start(start) => self.state = State::Header(start.to_owned()),
             Mark::Frame(_) | Mark::Open(_) => self.open(mark, String::new()),
             Mark::Think(index) if self.flow.said => {
-                self.say_reasoning(self.spec.thinking[index].open, parts);
+                self.flow.say_reasoning(self.spec.thinking[index].open, parts);
             }
             // At its beginning, reasoning is marked once more by mistake.
             Mark::Think(_) | Mark::Close(_) | Mark::Silent => {}
@@ -423,69 +402,12 @@ impl Reader {
             self.go_to_content();
             self.flow.said = said;
         }
-        self.say_raw(raw, parts);
+        self.flow.say_raw(raw, parts);
         self.read_again(again);
     }
 
     fn read_again(&mut self, text: &str) {
         text.chars().rev().for_each(|c| self.again.push_front(c));
-    }
-
-    fn say_raw(&mut self, raw: &str, parts: &mut Vec<Part>) {
-        if self.flow.thinking { self.say_reasoning(raw, parts) } else { self.say_content(raw, parts) }
-    }
-
-    fn say_content(&mut self, text: &str, parts: &mut Vec<Part>) {
-        for c in text.chars() {
-            if !self.flow.said {
-                if c.is_whitespace() {
-                    self.flow.space.push(c);
-                    continue;
-                }
-                self.flow.said = true;
-                let space = std::mem::take(&mut self.flow.space);
-                if !self.flow.trim {
-                    say(parts, false, &space);
-                }
-                self.flow.after_call = false;
-            }
-            say(parts, false, c.encode_utf8(&mut [0; 4]));
-        }
-    }
-
-    fn say_reasoning(&mut self, text: &str, parts: &mut Vec<Part>) {
-        for c in text.chars() {
-            if let Some(rest) = self.flow.label.strip_prefix(c) {
-                self.flow.label = rest;
-                self.flow.labelled.push(c);
-                continue;
-            }
-            if !c.is_whitespace() || !self.flow.label.is_empty() {
-                self.end_label(parts);
-            }
-            self.flow.labelled.clear();
-            self.say_thought(c, parts);
-        }
-    }
-
-    /// What was read of a label is none: it goes on in another way.
-    fn end_label(&mut self, parts: &mut Vec<Part>) {
-        self.flow.label = "";
-        let labelled = std::mem::take(&mut self.flow.labelled);
-        labelled.chars().for_each(|c| self.say_thought(c, parts));
-    }
-
-    fn say_thought(&mut self, c: char, parts: &mut Vec<Part>) {
-        if c.is_whitespace() {
-            self.flow.space.push(c);
-            return;
-        }
-        let space = std::mem::take(&mut self.flow.space);
-        if self.flow.said || !self.flow.trim {
-            say(parts, true, &space);
-        }
-        self.flow.said = true;
-        say(parts, true, c.encode_utf8(&mut [0; 4]));
     }
 
     fn in_header(&mut self, c: char, parts: &mut Vec<Part>) {
@@ -497,7 +419,7 @@ impl Reader {
             if !self.may_be_header(&text, headers) {
                 self.flow = Flow::default();
                 self.go_to_content();
-                self.say_content(&text, parts);
+                self.flow.say_content(&text, parts);
             }
             return;
         };
@@ -517,7 +439,7 @@ impl Reader {
             }
             Meaning::Call(_) => {
                 self.go_to_content();
-                self.say_content(&text, parts);
+                self.flow.say_content(&text, parts);
             }
         }
     }
@@ -545,7 +467,8 @@ mod tests {
     use super::*;
 
     fn tools() -> Vec<Tool> {
-        let parameters = json!({"type": "object", "properties": {"a": {"type": "string"}, "n": {"type": "integer"}}});
+        let parameters =
+            json!({"type": "object", "properties": {"a": {"type": "string"}, "n": {"type": "integer"}}});
         let tool = |name: &str| Tool { name: name.to_owned(), parameters: parameters.clone() };
         vec![tool("f"), tool("get")]
     }
@@ -619,7 +542,10 @@ mod tests {
         check(r#"{"name": "f", "arguments": "{\"a\": 1}"}"#, r#"[f - {"a": 1}]"#);
         check(r#"{"id": "7", "type": "function", "function": {"name": "f", "arguments": {}}}"#, "[f 7 {}]");
         check(r#"[{"name": "f", "arguments": {}}, {"name": "get", "arguments": {}}]"#, "[f - {}][get - {}]");
-        check(r#"{"name": "f", "note": {"x": [1]}, "arguments": {"a": {"name": "b"}}}"#, r#"[f - {"a": {"name": "b"}}]"#);
+        check(
+            r#"{"name": "f", "note": {"x": [1]}, "arguments": {"a": {"name": "b"}}}"#,
+            r#"[f - {"a": {"name": "b"}}]"#,
+        );
         check("{\"name\": \"f\", \"arguments\": {\"a\": \"1\n2\"}}", r#"[f - {"a": "1\n2"}]"#);
     }
 
@@ -635,8 +561,16 @@ mod tests {
         check("llama_pythonic", "[link](url)", "[link](url)");
         check("gemma", "```tool_code\nf(a=\"x\")\n```", r#"[f - {"a": "x"}]"#);
         check("gemma", "```python\nprint(1)\n```", "```python\nprint(1)\n```");
-        check("function_gemma", "<start_function_call>call:f{a:<escape>x<escape>}<end_function_call>", r#"[f - {"a": "x"}]"#);
-        check("generic", &format!("{{\"tool_calls\": [{call}, {call}]}}"), r#"[f - {"a": "x"}][f - {"a": "x"}]"#);
+        check(
+            "function_gemma",
+            "<start_function_call>call:f{a:<escape>x<escape>}<end_function_call>",
+            r#"[f - {"a": "x"}]"#,
+        );
+        check(
+            "generic",
+            &format!("{{\"tool_calls\": [{call}, {call}]}}"),
+            r#"[f - {"a": "x"}][f - {"a": "x"}]"#,
+        );
         check("generic", &format!("{{\"tool_call\": {call}}}"), r#"[f - {"a": "x"}]"#);
         check("generic", r#"{"response": "a \"b\""}"#, "a \"b\"");
     }
@@ -647,7 +581,11 @@ mod tests {
         check("hermes", "<think>hm", "(hm)");
         check("hermes", "</think>\n\nYes.", "Yes.");
         check("mistral", "[THINK]hm[/THINK]Yes [THINK]so[/THINK] no", "(hm)Yes (so)no");
-        check("harmony", "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "(hm)Yes.");
+        check(
+            "harmony",
+            "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Yes.",
+            "(hm)Yes.",
+        );
         check("harmony", "Yes, without a header.", "Yes, without a header.");
     }
 

@@ -56,7 +56,10 @@ enum Expect {
     Colon,
     /// A comma or the end of what contains the value.
     After,
-    Text { key: bool, escape: Escape },
+    Text {
+        key: bool,
+        escape: Escape,
+    },
     Number(Number),
     /// The rest of true, false or null.
     Word(&'static str),

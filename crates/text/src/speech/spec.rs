@@ -35,7 +35,8 @@ pub(super) struct Thinking {
 }
 
 /// `<think>…</think>` at the beginning of an answer, which models of all families write.
-pub(super) const THINK: Thinking = Thinking { open: "<think>", close: &["</think>"], anywhere: false, label: "" };
+pub(super) const THINK: Thinking =
+    Thinking { open: "<think>", close: &["</think>"], anywhere: false, label: "" };
 
 /// How calls are written.
 #[derive(Debug)]

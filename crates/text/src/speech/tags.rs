@@ -278,7 +278,11 @@ impl TagsBody {
             return Types::STRING;
         }
         let types = sink.tool(&self.name).map_or(Types::ALL, |tool| tool.types(self.key.trim()));
-        if types == Types::STRING && (says("string=\"false\"") || says("type=\"")) { Types::ALL } else { types }
+        if types == Types::STRING && (says("string=\"false\"") || says("type=\"")) {
+            Types::ALL
+        } else {
+            types
+        }
     }
 
     /// One of the first characters of the value: the end of a line before it, or the beginning of CDATA.

@@ -80,7 +80,8 @@ impl ChatTemplate {
 
 /// A conversation with a call.
 fn asked(id: &str, arguments: Value) -> Value {
-    let parameters = json!({"type": "object", "properties": {"asked_key": {"type": "string", "description": "a"}}});
+    let parameters =
+        json!({"type": "object", "properties": {"asked_key": {"type": "string", "description": "a"}}});
     json!({
         "messages": [
             {"role": "user", "content": "question"},
@@ -137,7 +138,8 @@ mod tests {
              {{% endfor %}}{{% endfor %}}"
         );
         let template = ChatTemplate::new(&source).expect("it parses");
-        let call = |arguments: Value| json!([{"id": "call_1", "function": {"name": "f", "arguments": arguments}}]);
+        let call =
+            |arguments: Value| json!([{"id": "call_1", "function": {"name": "f", "arguments": arguments}}]);
         let mut messages = [json!({"role": "assistant", "content": null, "tool_calls": call(arguments)})];
         template.adapt_calls(&mut messages, &TemplateLimits::default());
         let expect = json!({"role": "assistant", "content": "", "tool_calls": call(expect)});

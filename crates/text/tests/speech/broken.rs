@@ -143,7 +143,8 @@ fn broken_answers_lose_nothing_and_never_panic() {
             if message(&parts).calls.is_empty() {
                 check_nothing_is_lost(&answer, &parts);
             }
-            complete += parts.iter().filter(|part| matches!(part, Part::CallEnded { complete: true, .. })).count();
+            complete +=
+                parts.iter().filter(|part| matches!(part, Part::CallEnded { complete: true, .. })).count();
         }
     }
     assert!(complete > originals.len(), "many calls survive: {complete}");

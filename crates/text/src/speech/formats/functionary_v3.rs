@@ -1,9 +1,9 @@
 //! `>>>f` with the arguments on the next line, and `>>>all` with what the user gets: Functionary 3.2.
 
 use crate::speech::headers::{Arguments, Headers, Meaning};
+use crate::speech::named::Named;
 use crate::speech::named::PLAIN;
 use crate::speech::objects::USUAL;
-use crate::speech::named::Named;
 use crate::speech::spec::{Calls, Spec, Written};
 
 static WRITTEN: Named = Named { end: "\n", ..PLAIN };
@@ -20,14 +20,7 @@ pub(super) static SPEC: Spec = Spec {
         closings: &[],
         in_thinking: false,
         // The prompt ends with the first marker.
-        written: Written {
-            begin: "",
-            before: "",
-            notation: &WRITTEN,
-            after: "",
-            between: ">>>",
-            end: "",
-        },
+        written: Written { begin: "", before: "", notation: &WRITTEN, after: "", between: ">>>", end: "" },
     },
     headers: Some(Headers {
         begins: &["all\n"],

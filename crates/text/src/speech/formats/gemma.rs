@@ -17,7 +17,10 @@ pub(super) static SPEC: Spec = Spec {
     calls: Calls {
         frames: &[],
         openings: &[
-            Opening { mark: "```tool_code", notations: &[&Fenced(&LIST), &Fenced(&OBJECT), &Fenced(&PYTHONIC)] },
+            Opening {
+                mark: "```tool_code",
+                notations: &[&Fenced(&LIST), &Fenced(&OBJECT), &Fenced(&PYTHONIC)],
+            },
             Opening { mark: "```json", notations: &[&Fenced(&OBJECT)] },
         ],
         bare: &[&OBJECT],

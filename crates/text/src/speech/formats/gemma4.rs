@@ -8,12 +8,7 @@ static DICT: Dict = Dict { prefix: "call:", quote: "<|\"|>" };
 pub(super) static SPEC: Spec = Spec {
     name: "gemma4",
     is_of: |template| template.contains("<|tool_call>"),
-    thinking: &[Thinking {
-        open: "<|channel>",
-        close: &["<channel|>"],
-        anywhere: true,
-        label: "thought",
-    }],
+    thinking: &[Thinking { open: "<|channel>", close: &["<channel|>"], anywhere: true, label: "thought" }],
     silent: &["<turn|>"],
     calls: Calls {
         frames: &[],

@@ -5,8 +5,7 @@ use crate::speech::headers::{Arguments, Headers, Meaning};
 use crate::speech::named::{Named, PLAIN};
 use crate::speech::spec::{Calls, Spec, Written};
 
-static WRITTEN: Named =
-    Named { prefix: "functions.", end: " <|constrain|>json<|message|>", ..PLAIN };
+static WRITTEN: Named = Named { prefix: "functions.", end: " <|constrain|>json<|message|>", ..PLAIN };
 
 pub(super) static SPEC: Spec = Spec {
     name: "harmony",

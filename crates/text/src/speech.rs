@@ -13,6 +13,7 @@ mod formats;
 mod grammar;
 mod headers;
 mod literal;
+mod marks;
 mod named;
 mod nested;
 mod objects;

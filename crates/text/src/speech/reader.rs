@@ -7,12 +7,12 @@
 //! have been otherwise, content or reasoning. From then on it stays a call: if the text ends or goes wrong within
 //! its arguments, it ends incomplete, with the arguments so far, and the text goes on as content.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::body::{Body, Notation, Part, Sink, Step, say};
 use super::flow::Flow;
 use super::headers::{Arguments, Headers, Meaning};
+use super::marks::Mark;
 use super::schema::Tool;
 use super::spec::Spec;
 use super::watch::Watch;
@@ -57,21 +57,6 @@ struct Call {
     keep: bool,
     /// Whether any call was put out.
     used: bool,
-}
-
-/// What a marker means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
-    /// The reasoning of this index of the format begins.
-    Think(usize),
-    EndThink(&'static str),
-    Frame(&'static str),
-    Open(usize),
-    Close(&'static str),
-    Silent,
-    /// Another message begins.
-    Start(&'static str),
-    EndMessage,
 }
 
 impl Reader {
@@ -205,50 +190,15 @@ impl Reader {
         (may_begin && bare.iter().any(|notation| notation.accepts(c))).then_some(bare)
     }
 
-    fn marks_of_calls(&self) -> Vec<(Cow<'static, str>, Mark)> {
-        let calls = &self.spec.calls;
-        if self.tools.is_empty() {
-            return Vec::new();
-        }
-        let frames = calls.frames.iter().map(|frame| ((*frame).into(), Mark::Frame(frame)));
-        let openings = calls.openings.iter().enumerate();
-        frames.chain(openings.map(|(index, opening)| (opening.mark.into(), Mark::Open(index)))).collect()
-    }
-
-    fn marks_of_headers(&self) -> Vec<(Cow<'static, str>, Mark)> {
-        let Some(headers) = self.headers() else { return Vec::new() };
-        let starts = headers.start.iter().map(|start| ((*start).into(), Mark::Start(start)));
-        let ends = headers.message_ends.iter().map(|end| ((*end).into(), Mark::EndMessage));
-        starts.chain(ends).collect()
-    }
-
     fn go_to_content(&mut self) {
-        let mut marks = self.marks_of_headers();
-        if marks.is_empty() {
-            marks = self.marks_of_calls();
-        }
-        for (index, thinking) in self.spec.thinking.iter().enumerate() {
-            marks.push((thinking.open.into(), Mark::Think(index)));
-            marks.extend(thinking.close.iter().map(|close| ((*close).into(), Mark::EndThink(close))));
-        }
-        marks.extend(self.spec.silent.iter().map(|mark| ((*mark).into(), Mark::Silent)));
-        if self.flow.after_call {
-            marks.extend(self.spec.calls.closings.iter().map(|mark| ((*mark).into(), Mark::Close(mark))));
-        }
+        let marks = self.spec.marks_in_content(!self.tools.is_empty(), self.flow.after_call);
         self.flow.thinking = false;
         self.flow.said = false;
         self.state = State::Content(Watch::new(marks));
     }
 
     fn go_to_thinking(&mut self, label: &'static str) {
-        let mut marks = self.marks_of_headers();
-        if self.spec.calls.in_thinking {
-            marks.extend(self.marks_of_calls());
-        }
-        for (index, thinking) in self.spec.thinking.iter().enumerate() {
-            marks.push((thinking.open.into(), Mark::Think(index)));
-            marks.extend(thinking.close.iter().map(|close| ((*close).into(), Mark::EndThink(close))));
-        }
+        let marks = self.spec.marks_in_thinking(!self.tools.is_empty());
         self.flow = Flow { thinking: true, trim: true, label, ..Flow::default() };
         self.state = State::Thinking(Watch::new(marks));
     }
@@ -311,7 +261,7 @@ impl Reader {
                 if raw.is_empty() {
                     raw.push_str(frame);
                 }
-                self.state = State::Frame(raw, Watch::new(self.marks_of_calls()));
+                self.state = State::Frame(raw, Watch::new(self.spec.marks_of_calls(!self.tools.is_empty())));
             }
             Mark::Open(index) => {
                 let opening = &self.spec.calls.openings[index];
@@ -434,7 +384,10 @@ impl Reader {
                         let body = named.arguments_of(name);
                         self.state = State::Call(Call { body, raw: text, keep: true, used: false });
                     }
-                    Arguments::Call => self.state = State::Frame(text, Watch::new(self.marks_of_calls())),
+                    Arguments::Call => {
+                        self.state =
+                            State::Frame(text, Watch::new(self.spec.marks_of_calls(!self.tools.is_empty())))
+                    }
                 }
             }
             Meaning::Call(_) => {

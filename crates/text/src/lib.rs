@@ -1,4 +1,5 @@
-//! Bytes to tokens to messages and back: tokenizers, incremental decoding, stop strings, chat templates.
+//! Bytes to tokens to messages and back: tokenizers, incremental decoding, stop strings, chat templates,
+//! and what models answer.
 //!
 //! Pure functions over plain data: no clocks, no files, and no threads but the one whose stack a template runs on.
 
@@ -6,6 +7,7 @@
 
 pub mod decoder;
 pub mod grammar;
+pub mod speech;
 pub mod stop;
 pub mod template;
 pub mod tokenizer;

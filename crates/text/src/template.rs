@@ -7,6 +7,7 @@
 
 mod clock;
 mod filters;
+mod history;
 mod input;
 mod json;
 mod methods;
@@ -17,6 +18,7 @@ mod sums;
 
 use std::error::Error as StdError;
 use std::io;
+use std::sync::{Arc, OnceLock};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind};
@@ -32,6 +34,8 @@ const STACK_BYTES: usize = 256 << 20;
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    /// What it wants of calls in the history, found out when it is first asked for.
+    wants: Arc<OnceLock<history::Wants>>,
 }
 
 /// What one render may cost, and what it may know.
@@ -125,7 +129,7 @@ impl ChatTemplate {
         environment.remove_global("debug");
         filters::add(&mut environment);
         environment.add_template_owned(NAME, prepared).map_err(syntax_error)?;
-        Ok(ChatTemplate { environment })
+        Ok(ChatTemplate { environment, wants: Arc::default() })
     }
 
     /// Renders the prompt for `input`, an object: `messages`, `tools`, `add_generation_prompt`, `bos_token`,

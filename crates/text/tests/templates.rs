@@ -33,6 +33,18 @@ const KNOWN_SNIPPETS: &[(&str, &str)] = &[
     ("{{ s.encode('utf-8') is defined }}", "there are no bytes, which no prompt is made of"),
 ];
 
+/// Templates that want the arguments of calls as objects.
+const OBJECT_TEMPLATES: [&str; 5] = [
+    "Qwen-Qwen2.5-7B-Instruct.jinja",
+    "meta-llama-Llama-3.1-8B-Instruct.jinja",
+    "mistralai-Mistral-Nemo-Instruct-2407.jinja",
+    "Qwen3-Coder.jinja",
+    "GLM-4.6.jinja",
+];
+
+/// One that wants text.
+const TEXT_TEMPLATE: &str = "meetkai-functionary-medium-v3.2.jinja";
+
 fn limits() -> TemplateLimits {
     TemplateLimits { now_unix_seconds: Some(NOW), ..TemplateLimits::default() }
 }
@@ -126,6 +138,42 @@ fn corpus_renders_as_jinja2_renders_it() {
     assert!(pairs > 0, "the expectations are empty");
     assert!(known.is_empty(), "listed differences of pairs that do not exist: {known:?}");
     assert!(failures.is_empty(), "{} of {pairs} pairs differ\n{}", failures.len(), failures.join("\n"));
+}
+
+/// What clients send: arguments in a string, and no content. Adapted, every template makes of it what jinja2 makes of
+/// arguments in an object, if it wants those, or of the string.
+#[test]
+fn histories_of_clients_render_as_templates_are_used_to() {
+    let (Ok(corpus), Ok(expected)) = (std::env::var(CORPUS), std::env::var(EXPECTED)) else {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{CORPUS} and {EXPECTED} must be set under CI");
+        eprintln!(
+            "SKIPPED: histories in the corpus of chat templates, because {CORPUS} and {EXPECTED} are not set"
+        );
+        return;
+    };
+    let cases = json(include_str!("templates/cases.json"));
+    let expected = json(&std::fs::read_to_string(&expected).expect("the expectations can be read"));
+    let adapted = |file: &str, id: &str| {
+        let source =
+            std::fs::read_to_string(Path::new(&corpus).join(file)).expect("the template can be read");
+        let template = ChatTemplate::new(&source).expect("it parses");
+        let mut variables = object(&cases["defaults"]).clone();
+        variables.extend(object(&cases["cases"]["tool_call_string"]).clone());
+        let mut messages = variables["messages"].as_array().expect("a list of messages").clone();
+        messages[1]["tool_calls"][0]["id"] = id.into();
+        messages[2]["tool_call_id"] = id.into();
+        template.adapt_calls(&mut messages, &limits());
+        variables.insert("messages".to_owned(), messages.into());
+        template.render(&Value::Object(variables), &limits())
+    };
+    for file in OBJECT_TEMPLATES {
+        let outcome = adapted(file, "call12345");
+        assert_eq!(difference(&outcome, &expected[file]["tool_call_object"]), None, "{file}");
+    }
+    let outcome = adapted(TEXT_TEMPLATE, "call12345");
+    assert_eq!(difference(&outcome, &expected[TEXT_TEMPLATE]["tool_call_string"]), None);
+    // An id that this template would refuse.
+    adapted(OBJECT_TEMPLATES[2], "call_0123456789").expect("the id was made one that it accepts");
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) async fn prompt(
         let begun = take_begun(&mut messages);
         let mut text = model.render(&messages, &extra, true)?;
         text.push_str(&begun);
+        model.check_length(&text, "messages")?;
         Ok(model.tokenize(&text))
     })
     .await

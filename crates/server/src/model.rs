@@ -133,6 +133,16 @@ impl ServedModel {
         })
     }
 
+    /// Refuses a text that the context has no room for however few tokens it has, before it is taken apart: that takes
+    /// many times the text's own memory.
+    pub(crate) fn check_length(&self, text: &str, param: &str) -> Result<(), ApiError> {
+        let least = text.len() / self.tokenizer.longest_token_bytes();
+        if least > self.context_tokens() {
+            return Err(ApiError::context_length_exceeded(param, least, self.context_tokens()));
+        }
+        Ok(())
+    }
+
     /// The tokens of a prompt. Special tokens in it are read as such.
     pub(crate) fn tokenize(&self, text: &str) -> Vec<TokenId> {
         self.tokenizer.encode_prompt(text, Specials::Parse)
@@ -151,6 +161,9 @@ impl ServedModel {
         };
         let mut tokens: Vec<TokenId> = self.tokenizer.bos_to_add().into_iter().collect();
         // Both are text of files, in which nothing is structure.
+        for (text, param) in [(prefix, "prompt"), (suffix, "suffix")] {
+            self.check_length(text, param)?;
+        }
         let mut add = |marker, text: &str| {
             tokens.push(marker);
             tokens.extend(self.tokenizer.encode(text, Specials::AsText));

@@ -60,6 +60,7 @@ pub(crate) async fn templated(
     let render = move || {
         let messages: Vec<Value> = said.iter().map(|said| said.message.clone()).collect();
         let text = model.render(&messages, &variables, answer).map_err(|error| error.with_param(field))?;
+        model.check_length(&text, field)?;
         Ok(Templated { tokens: model.tokenize(&text), text, said })
     };
     beside(render).await

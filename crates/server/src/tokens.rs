@@ -22,7 +22,7 @@ use crate::state::App;
 use crate::templated::{self, templated};
 
 /// Bytes of a text.
-const TEXT_BYTES_MAX: usize = 4 << 20;
+const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Tokens that become text again.
 const TOKENS_MAX: usize = 1 << 20;
 

@@ -47,6 +47,7 @@ pub struct Tokenizer {
     ends: Vec<u32>,
     fim: Option<Fim>,
     drops_first_space: bool,
+    longest: usize,
 }
 
 /// The three kinds of vocabularies.
@@ -71,12 +72,17 @@ impl Tokenizer {
         let (add_bos, add_eos) = encoder.habits();
         let Vocabulary { tokens, kinds, bos, eos, .. } = &vocabulary;
         let pieces = tokens.iter().zip(kinds).map(|(text, &kind)| pieces::piece(text, kind, spelling));
+        let pieces: ByteStrings = pieces.collect();
+        let longest_text = tokens.iter().map(Vec::len).max().unwrap_or(0);
+        let longest_piece =
+            (0..pieces.len()).filter_map(|id| pieces.get(id)).map(<[u8]>::len).max().unwrap_or(0);
         Ok(Tokenizer {
             first: added(&BOS_KEYS, vocabulary.add_bos, add_bos, *bos)?,
             last: added(&EOS_KEYS, vocabulary.add_eos, add_eos, *eos)?,
             specials: Finder::new(&vocabulary)?,
             texts: tokens.iter().collect(),
-            pieces: pieces.collect(),
+            pieces,
+            longest: longest_text.max(longest_piece).max(1),
             drops_first_space: encoder.adds_space(),
             encoder,
             ends,
@@ -158,6 +164,11 @@ impl Tokenizer {
             bytes.extend_from_slice(piece);
         }
         bytes
+    }
+
+    /// The most bytes of a text that one token can stand for, unless the vocabulary lacks tokens for some.
+    pub fn longest_token_bytes(&self) -> usize {
+        self.longest
     }
 
     /// How many tokens there are; ids are below it.

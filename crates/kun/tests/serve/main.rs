@@ -3,6 +3,8 @@
 #[path = "../broken_models/cases.rs"]
 #[allow(dead_code, reason = "shared with the tests of broken models")]
 mod broken;
+#[path = "../cli/ctrl_c.rs"]
+mod ctrl_c;
 #[path = "../cli/kun.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod kun;

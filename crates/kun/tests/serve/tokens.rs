@@ -93,7 +93,7 @@ fn what_is_wrong_is_refused_by_name() {
         ("/tokenize", json!({}), "content"),
         ("/tokenize", json!({"content": "a", "prompt": "b"}), "content"),
         ("/tokenize", json!({"content": 5}), "content"),
-        ("/tokenize", json!({"content": "a".repeat((4 << 20) + 1)}), "content"),
+        ("/tokenize", json!({"content": "a".repeat((1 << 20) + 1)}), "content"),
         ("/tokenize", json!({"messages": []}), "messages"),
         ("/tokenize", json!({"content": "a", "with_pieces": "yes"}), "with_pieces"),
         ("/detokenize", json!({}), "tokens"),

@@ -155,6 +155,9 @@ async fn tokens(
 ) -> Result<Vec<Vec<TokenId>>, ApiError> {
     let model = Arc::clone(model);
     beside(move || {
+        if !truncate {
+            texts.iter().try_for_each(|text| model.check_length(text, "input"))?;
+        }
         let mut inputs: Vec<_> = texts.iter().map(|text| model.tokenize(text)).collect();
         if truncate {
             inputs.iter_mut().for_each(|tokens| tokens.truncate(model.context_tokens()));

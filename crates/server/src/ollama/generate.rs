@@ -146,7 +146,10 @@ impl GenerateRequest {
         if self.raw == Some(true) || is_said(&self.suffix) || (has_no_template && system.is_none()) {
             let (model, suffix) = (Arc::clone(model), self.suffix.clone().unwrap_or_default());
             return beside(move || match suffix.as_str() {
-                "" => Ok(model.tokenize(&prompt)),
+                "" => {
+                    model.check_length(&prompt, "prompt")?;
+                    Ok(model.tokenize(&prompt))
+                }
                 suffix => model.fill_in_the_middle(&prompt, suffix),
             })
             .await;

@@ -51,6 +51,7 @@ impl Prompts {
         match self {
             Prompts::Texts(texts) => {
                 for (index, text) in texts.iter().enumerate() {
+                    model.check_length(text, &name(index))?;
                     let tokens = if begin { model.tokenize(text) } else { model.tokenize_bare(text) };
                     // The beginning of a text alone is no prompt.
                     if text.is_empty() || tokens.is_empty() {

@@ -14,8 +14,11 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use crate::broken;
+use crate::ctrl_c::ends_with_130;
 use crate::kun::Scratch;
+use crate::measure::wait_for;
 use crate::model;
+use crate::real;
 use crate::server::Server;
 
 /// A server that is not up by then waits for something that never comes.
@@ -179,6 +182,30 @@ fn a_server_that_cannot_start_says_why_with_the_exit_code_of_its_kind() {
             .map(|what| format!("row 25: {what}: {started:?}")),
     );
     assert!(failures.is_empty(), "{} failures\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Row 30: Ctrl-C while a model is loaded, once or twice. (While prompts and answers are computed it is tested with the
+/// command line and with the drain.)
+#[test]
+fn ctrl_c_while_a_model_is_loaded_ends_at_once() {
+    let Some(model) = real::model() else { return };
+    let scratch = Scratch::new();
+    let name = model.file_name().expect("a file").to_str().expect("UTF-8");
+    let commands = [vec!["serve", "--port", "0"], vec!["run", "--raw", "hello", "--model"], vec!["bench"]];
+    for (command, times) in commands.iter().flat_map(|command| [(command, 1), (command, 2)]) {
+        let mut child = scratch
+            .command(command)
+            .arg(&model)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let maps = format!("/proc/{}/maps", child.id());
+        let mapped = wait_for(TIME, || fs::read_to_string(&maps).is_ok_and(|maps| maps.contains(name)));
+        assert!(mapped.is_some(), "row 30: {command:?} opens its model");
+        ends_with_130(&mut child, times);
+    }
 }
 
 /// Rows 1 to 21: whatever `kun run` says of a broken file, `kun serve` says as well.

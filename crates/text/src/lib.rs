@@ -1,10 +1,12 @@
-//! Bytes to tokens to messages and back: tokenizers, incremental decoding, stop strings, chat templates.
+//! Bytes to tokens to messages and back: tokenizers, incremental decoding, stop strings, chat templates,
+//! repetitions.
 //!
 //! Pure functions over plain data: no clocks, no files, and no threads but the one whose stack a template runs on.
 
 #![forbid(unsafe_code)]
 
 pub mod decoder;
+pub mod repetition;
 pub mod stop;
 pub mod template;
 pub mod tokenizer;

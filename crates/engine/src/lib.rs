@@ -7,6 +7,7 @@
 
 pub mod batch;
 pub mod engine;
+pub mod guard;
 pub mod kv;
 pub mod layers;
 pub mod limits;

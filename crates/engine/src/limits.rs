@@ -33,7 +33,7 @@ pub struct Limits {
     pub prompt_logprobs_bytes: usize,
     /// Entries in `Sampling::logit_bias`.
     pub logit_bias_max: usize,
-    /// Stop tokens of a request.
+    /// Stop tokens of a request, and tokens that end its thinking.
     pub stop_tokens_max: usize,
     /// Whether pages are kept for requests that begin alike, as long as their memory is not needed, and shared among
     /// those that run together. No answer depends on it.
@@ -241,6 +241,9 @@ impl Limits {
         check_tokens("prompt", &request.prompt, |&token| token, shape.vocabulary)?;
         at_most("stop_tokens", request.stop_tokens.len(), self.stop_tokens_max)?;
         check_tokens("stop_tokens", &request.stop_tokens, |&token| token, shape.vocabulary)?;
+        let thinking_end = request.thinking_end.as_deref().unwrap_or_default();
+        at_most("thinking_end", thinking_end.len(), self.stop_tokens_max)?;
+        check_tokens("thinking_end", thinking_end, |&token| token, shape.vocabulary)?;
         let (min_tokens, max_tokens) = (request.min_tokens, request.max_tokens);
         if min_tokens > max_tokens {
             return Err(Refused::MinTokens { min_tokens, max_tokens });

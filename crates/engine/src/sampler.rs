@@ -1,11 +1,11 @@
 //! The choice of the next token: a pure function of (logits, parameters, history).
 //!
-//! The seed and the position (the history's length) give the random number, so a choice can be repeated at any
+//! The seed, the position (the history's length) and the attempt at it give the random number, so a choice can be repeated at any
 //! time, in any batch, on any machine: there is no generator to advance and no clock. The order, which is
 //! llama.cpp's default as far as both have the same:
 //!
-//! logit bias, forbidden tokens → repeat penalty → frequency and presence penalty → top-k → typical → top-p →
-//! min-p → temperature → draw
+//! logit bias, forbidden tokens → repeat penalty → frequency and presence penalty → way out of a loop → top-k →
+//! typical → top-p → min-p → temperature → draw
 //!
 //! Each works on what the one before it left, and probabilities up to the draw are those at temperature 1. At
 //! temperature 0 the largest logit after the penalties is taken, whatever the filters. Of two equal logits the
@@ -14,12 +14,13 @@
 //! is so close to 1 that nearly all of it is kept.
 
 mod changes;
+mod dry;
 mod exponential;
 mod philox;
 mod selection;
 mod typical;
 
-use crate::request::{Sampling, TokenId, TokenLogprobs};
+use crate::request::{Dry, Sampling, TokenId, TokenLogprobs};
 use changes::Changes;
 use exponential::{exp, sum_exp};
 use selection::{Candidate, nucleus, sort, top};
@@ -45,6 +46,10 @@ pub struct Place<'a> {
     pub prompt_tokens: usize,
     /// Tokens that may not come here.
     pub forbidden: &'a [TokenId],
+    /// How often what stood here was taken back.
+    pub attempt: u32,
+    /// A penalty on what the answer, without the prompt, would repeat: the way out of a loop.
+    pub way_out: Option<&'a Dry>,
 }
 
 /// The buffers of the choice. They carry nothing from one call to the next.
@@ -72,7 +77,7 @@ impl Sampler {
         place: &Place<'_>,
     ) -> Result<TokenId, NoChoice> {
         let changed = self.changes.apply(logits, sampling, place);
-        let choice = self.choose(logits, sampling, place.history.len());
+        let choice = self.choose(logits, sampling, place);
         self.changes.undo(logits);
         match choice {
             Err(NoChoice::BadLogits) if changed && peak(logits).is_ok() => Err(NoChoice::AllForbidden),
@@ -100,7 +105,7 @@ impl Sampler {
         })
     }
 
-    fn choose(&mut self, logits: &[f32], sampling: &Sampling, position: usize) -> Result<TokenId, NoChoice> {
+    fn choose(&mut self, logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> Result<TokenId, NoChoice> {
         let mut peak = peak(logits)?;
         if sampling.temperature == 0.0 || sampling.top_k == 1 {
             return Ok(logits.iter().position(|&l| l == peak).expect("the peak is one of them") as TokenId);
@@ -132,7 +137,8 @@ impl Sampler {
             // One order for the draw, whichever filters came before it.
             self.candidates.sort_unstable_by_key(|c| c.token);
         }
-        Ok(self.draw(sampling.temperature, peak, philox::uniform(sampling.seed, position as u64)))
+        let uniform = philox::uniform(sampling.seed, place.history.len() as u64, place.attempt);
+        Ok(self.draw(sampling.temperature, peak, uniform))
     }
 
     /// All tokens whose logits reach the floor are candidates.

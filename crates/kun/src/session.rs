@@ -275,7 +275,7 @@ fn next(generation: &mut Generation) -> Outcome<Chunk> {
 /// An answer's end, if it ended by itself.
 pub(crate) fn checked(finished: Finished) -> Outcome<Finished> {
     match &finished.reason {
-        FinishReason::Stop | FinishReason::Length => Ok(finished),
+        FinishReason::Stop | FinishReason::Length | FinishReason::Repetition => Ok(finished),
         FinishReason::Cancelled | FinishReason::TimedOut => Err(Failure::interrupted()),
         FinishReason::Error(why) => {
             Err(Failure::model(format!("the model can't go on with this prompt: {why}")))

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::request::{Rank, Request, Sampling, TokenId};
+use engine::request::{LoopGuard, Rank, Request, Sampling, TokenId};
 use text::stop::{STOP_STRINGS_MAX, StopStrings};
 
 use crate::config::Config;
@@ -42,6 +42,7 @@ pub(crate) struct Job {
     /// How many of them are the model's own, which clients are not told of.
     pub(crate) model_stops: usize,
     pub(crate) stop_strings: Vec<String>,
+    pub(crate) loop_guard: LoopGuard,
     /// Alternatives beside each token of an answer.
     pub(crate) logprobs: Option<usize>,
     /// Alternatives beside each token of the prompt.
@@ -91,6 +92,7 @@ pub(crate) struct Parameters {
     pub(crate) stop: Vec<String>,
     pub(crate) stop_token_ids: Vec<i64>,
     pub(crate) ignore_eos: bool,
+    pub(crate) loop_guard: Option<LoopGuard>,
     pub(crate) n: Option<i64>,
     pub(crate) priority: Option<i64>,
     pub(crate) deadline_ms: Option<i64>,
@@ -118,6 +120,7 @@ impl Parameters {
         let stop_tokens = self.stop_tokens(&model)?;
         let model_stops = if self.ignore_eos { 0 } else { model.tokenizer.end_of_generation().len() };
         let stop_strings = self.stop_strings()?;
+        let loop_guard = self.loop_guard(config);
         let choices = self.choices(prompts.len(), &model, config)?;
         let rank = self.rank(&caller)?;
         Ok(Job {
@@ -131,6 +134,7 @@ impl Parameters {
             stop_tokens,
             model_stops,
             stop_strings,
+            loop_guard,
             logprobs: None,
             prompt_logprobs: None,
             show_specials: self.show_specials,
@@ -262,6 +266,12 @@ impl Parameters {
         Ok(self.stop.clone())
     }
 
+    fn loop_guard(&self, config: &Config) -> LoopGuard {
+        // An answer that may not end where the model would is bound to repeat itself, and its length is what is wanted.
+        let usual = if self.ignore_eos { LoopGuard::Off } else { config.loop_guard };
+        self.loop_guard.unwrap_or(usual)
+    }
+
     fn choices(&self, prompts: usize, model: &ServedModel, config: &Config) -> Result<usize, ApiError> {
         // They enter the queue together or not at all: more than it has places for would never be taken.
         let most = config.choices_max.min(model.handle.limits().queue_max);
@@ -304,6 +314,7 @@ impl Job {
                     stop_tokens: self.stop_tokens.clone(),
                     prompt_logprobs: self.prompt_logprobs,
                     logprobs: self.logprobs,
+                    loop_guard: self.loop_guard,
                     rank: self.rank,
                     ..Request::new(prompt.clone(), max_tokens)
                 });

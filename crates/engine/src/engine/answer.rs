@@ -1,8 +1,9 @@
 //! From a step's logits and hidden states to the next piece of an answer.
 
 use crate::batch::{LogitsWanted, Span};
+use crate::guard::Verdict;
 use crate::pooling::BadHidden;
-use crate::request::{Chunk, FinishReason};
+use crate::request::{Chunk, FinishReason, TokenId};
 use crate::sampler::{NoChoice, Place, Sampler};
 use crate::scheduler::Sequence;
 
@@ -12,6 +13,14 @@ pub(super) struct Piece {
     pub(super) chunk: Chunk,
     /// Set if it is the last.
     pub(super) reason: Option<FinishReason>,
+    /// Set if the answer repeats itself: the sequence is to be taken back until it has so many tokens, before this is sent.
+    pub(super) rewind_to: Option<usize>,
+}
+
+impl Piece {
+    fn last(chunk: Chunk, reason: FinishReason) -> Self {
+        Piece { chunk, reason: Some(reason), rewind_to: None }
+    }
 }
 
 /// What a pass gave for one span.
@@ -57,28 +66,54 @@ pub(super) fn advance(
         chunk.embedding = sequence.pool.unit()?;
     }
     if request.max_tokens == 0 {
-        return Ok(Some(Piece { chunk, reason: Some(FinishReason::Length) }));
+        return Ok(Some(Piece::last(chunk, FinishReason::Length)));
     }
     let last_row_start = logits.len() - vocabulary;
     let row = &mut logits[last_row_start..];
+    let token = match sequence.guard.forced(&sequence.request) {
+        Some(token) => token,
+        None => choose(sequence, row, sampler)?,
+    };
+    sequence.tokens.push(token);
+    if sequence.request.stop_tokens.contains(&token) {
+        return Ok(Some(Piece::last(chunk, FinishReason::Stop)));
+    }
+    if let Some(top_n) = sequence.request.logprobs {
+        sequence.held_logprobs.push(sampler.logprobs(row, token, top_n)?);
+    }
+    Ok(Some(judge(sequence, chunk, context_tokens)))
+}
+
+/// The token that follows a sequence by its last row of logits.
+fn choose(sequence: &Sequence, row: &mut [f32], sampler: &mut Sampler) -> Result<TokenId, NoChoice> {
+    let request = &sequence.request;
     let early = sequence.completion_tokens() < request.min_tokens;
     let place = Place {
         history: &sequence.tokens,
         prompt_tokens: sequence.prompt_tokens,
         forbidden: if early { &request.stop_tokens } else { &[] },
+        attempt: sequence.guard.attempts(),
+        way_out: sequence.guard.way_out(),
     };
-    let token = sampler.sample(row, &request.sampling, &place)?;
-    sequence.tokens.push(token);
-    if request.stop_tokens.contains(&token) {
-        return Ok(Some(Piece { chunk, reason: Some(FinishReason::Stop) }));
+    sampler.sample(row, &request.sampling, &place)
+}
+
+/// Sends the newest token on, or not, as the guard says.
+fn judge(sequence: &mut Sequence, mut chunk: Chunk, context_tokens: usize) -> Piece {
+    let Sequence { guard, request, tokens, prompt_tokens, .. } = &mut *sequence;
+    let prompt_tokens = *prompt_tokens;
+    match guard.look(request, &tokens[prompt_tokens..]) {
+        Verdict::Rewind(kept) => return Piece { chunk, reason: None, rewind_to: Some(prompt_tokens + kept) },
+        Verdict::Stop(kept) => {
+            let reason = Some(FinishReason::Repetition);
+            return Piece { chunk, reason, rewind_to: Some(prompt_tokens + kept) };
+        }
+        Verdict::Hold => {}
+        Verdict::Pass => sequence.release(&mut chunk, false),
     }
-    if let Some(top_n) = request.logprobs {
-        chunk.logprobs = vec![sampler.logprobs(row, token, top_n)?];
-    }
-    chunk.tokens = vec![token];
     let full = sequence.completion_tokens() >= sequence.request.max_tokens
         || sequence.tokens.len() >= context_tokens;
-    Ok(Some(Piece { chunk, reason: full.then_some(FinishReason::Length) }))
+    Piece { chunk, reason: full.then_some(FinishReason::Length), rewind_to: None }
 }
 
 /// Position p's row says how probable token p + 1 was.

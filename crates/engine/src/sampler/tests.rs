@@ -26,7 +26,7 @@ impl Random {
 /// The definition.
 fn expect(logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> TokenId {
     let mut logits = logits.to_vec();
-    let Place { history, prompt_tokens, forbidden } = *place;
+    let Place { history, prompt_tokens, forbidden, attempt, .. } = *place;
     let window = &history[history.len() - history.len().min(sampling.repeat_window)..];
     for (token, logit) in logits.iter_mut().enumerate() {
         let token = token as TokenId;
@@ -73,7 +73,7 @@ fn expect(logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> TokenId {
     kept.sort_unstable();
     let weight = |t: usize| (f64::from(logits[t] - peak) / f64::from(sampling.temperature)).exp();
     let total: f64 = kept.iter().map(|&t| weight(t)).sum();
-    let target = philox::uniform(sampling.seed, history.len() as u64) * total;
+    let target = philox::uniform(sampling.seed, history.len() as u64, attempt) * total;
     let mut sum = 0.0;
     let chosen = kept.iter().find(|&&t| {
         sum += weight(t);
@@ -110,7 +110,7 @@ fn check(sampler: &mut Sampler, logits: &[f32], sampling: &Sampling, place: &Pla
 
 /// The token after a history that is all prompt.
 fn sample(logits: &[f32], sampling: &Sampling, history: &[TokenId]) -> Result<TokenId, NoChoice> {
-    let place = Place { history, prompt_tokens: history.len(), forbidden: &[] };
+    let place = Place { history, prompt_tokens: history.len(), forbidden: &[], ..Place::default() };
     Sampler::new().sample(&mut logits.to_vec(), sampling, &place)
 }
 
@@ -149,7 +149,7 @@ fn every_combination_follows_the_definition() {
         if (0..count as TokenId).all(banned) {
             continue;
         }
-        let place = Place { history: &history, prompt_tokens, forbidden: &forbidden };
+        let place = Place { history: &history, prompt_tokens, forbidden: &forbidden, ..Place::default() };
         check(&mut sampler, &logits, &sampling, &place);
     }
 }
@@ -211,7 +211,7 @@ fn draws_are_as_frequent_as_they_are_probable() {
         let sampling = Sampling { temperature, seed, ..Sampling::default() };
         let mut counts = [0.0; 8];
         for n in 0..draws {
-            let place = Place { history: &history[..n], prompt_tokens: n, forbidden: &[] };
+            let place = Place { history: &history[..n], prompt_tokens: n, forbidden: &[], ..Place::default() };
             counts[sampler.sample(&mut logits.clone(), &sampling, &place).unwrap() as usize] += 1.0;
         }
         let weights = logits.map(|l| (f64::from(l) / f64::from(temperature)).exp());
@@ -308,7 +308,7 @@ fn check_greedy(
 ) {
     let mut sampling = Sampling::default();
     change(&mut sampling);
-    let place = Place { history: &[0, 1, 2, 2], prompt_tokens: 2, forbidden };
+    let place = Place { history: &[0, 1, 2, 2], prompt_tokens: 2, forbidden, ..Place::default() };
     let logits = [2.0, 1.0, 4.0, -1.0];
     let mut row = logits;
     assert_eq!(Sampler::new().sample(&mut row, &sampling, &place), expect, "{sampling:?}, not {forbidden:?}");

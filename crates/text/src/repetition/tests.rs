@@ -85,7 +85,9 @@ fn a_loop_is_found_as_soon_as_enough_is_repeated() {
     check(&TOKENS, 8, 8, Some(384));
     check(&TOKENS, 24, 24, Some(256));
     check(&TOKENS, 25, 25, Some(150));
-    check(&TOKENS, 64, 64, Some(384));
+    check(&TOKENS, 48, 48, Some(288));
+    check(&TOKENS, 49, 49, Some(196));
+    check(&TOKENS, 64, 64, Some(256));
     check(&TOKENS, 65, 65, Some(260));
     check(&TOKENS, 256, 256, Some(1024));
     check(&TOKENS, 257, 257, None);

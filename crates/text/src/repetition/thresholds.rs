@@ -36,7 +36,8 @@ pub static TOKENS: Thresholds = Thresholds {
     by_period: &[
         ByPeriod { period: 1, copies: 64, length: 64 },
         ByPeriod { period: 8, copies: 16, length: 64 },
-        ByPeriod { period: 64, copies: 6, length: 0 },
+        // A sentence in a script of which the vocabulary has few words is longer, and that much of it is no chance.
+        ByPeriod { period: 48, copies: 6, length: 0 },
         ByPeriod { period: 256, copies: 4, length: 0 },
     ],
     by_variety: &[

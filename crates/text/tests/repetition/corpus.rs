@@ -8,6 +8,11 @@ pub(crate) fn documents() -> Vec<(&'static str, String)> {
     [tables(), numbers(), codes(), markup(), programs(), songs(), drawings(), other_scripts()].concat()
 }
 
+/// Numbers in no order, always the same.
+fn random(i: u64) -> u64 {
+    i.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40
+}
+
 /// A line for each number.
 fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
     (0..count).map(|i| line(i) + "\n").collect()
@@ -51,12 +56,11 @@ fn numbers() -> Vec<(&'static str, String)> {
         ("digits of a seventh", format!("1/7 = 0.{}...", "142857".repeat(40))),
         ("powers of ten", lines(30, |i| format!("1{}", "0".repeat(i)))),
         ("a bit pattern", format!("0b{}", "01".repeat(120))),
-        ("dice", (0..300u64).map(|i| format!("{} ", 1 + i * i * 7919 % 6)).collect()),
+        ("dice", (0..300).map(|i| format!("{} ", 1 + random(i) % 6)).collect()),
     ]
 }
 
 fn codes() -> Vec<(&'static str, String)> {
-    let random = |i: u64| i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
     vec![
         ("base64 of zeros", format!("{}==", "A".repeat(400))),
         ("base64", (0..200).map(|i| char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[random(i) as usize % 32])).collect()),

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::super::messages::{self, Message};
 use super::super::{
-    Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user,
+    Debug, LoopGuard, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user,
 };
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
@@ -149,6 +149,9 @@ pub(crate) struct ChatRequest {
     #[serde(default)]
     #[schema(minimum = 1)]
     deadline_ms: Option<i64>,
+    /// What is done when the answer repeats itself; without it what the server was started with.
+    #[serde(default)]
+    loop_guard: Option<LoopGuard>,
     /// More variables for the template.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -292,6 +295,7 @@ impl ChatRequest {
             n: self.n,
             priority: self.priority,
             deadline_ms: self.deadline_ms,
+            loop_guard: self.loop_guard.map(Into::into),
             show_specials: !self.skip_special_tokens.unwrap_or(true),
             debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
         })

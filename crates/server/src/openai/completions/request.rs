@@ -8,7 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::super::prompts::Prompts;
-use super::super::{Debug, OneOrManyTexts, StreamOptions, Texts, include_usage, note_user};
+use super::super::{Debug, LoopGuard, OneOrManyTexts, StreamOptions, Texts, include_usage, note_user};
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
 use crate::job::{Caller, Job, Parameters, Seed, whole};
@@ -113,6 +113,9 @@ pub(crate) struct CompletionRequest {
     #[serde(default)]
     #[schema(minimum = 1)]
     deadline_ms: Option<i64>,
+    /// What is done when the answer repeats itself; without it what the server was started with.
+    #[serde(default)]
+    loop_guard: Option<LoopGuard>,
     #[serde(default)]
     debug: Option<Debug>,
 }
@@ -205,6 +208,7 @@ impl CompletionRequest {
             n: self.n,
             priority: self.priority,
             deadline_ms: self.deadline_ms,
+            loop_guard: self.loop_guard.map(Into::into),
             show_specials: !self.skip_special_tokens.unwrap_or(true),
             debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
         }

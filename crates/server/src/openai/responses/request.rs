@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::super::{Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, note_user};
+use super::super::{Debug, LoopGuard, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, note_user};
 use super::input::{self, Input};
 use super::object::{Echo, ReasoningEcho, TextEcho, TextFormat};
 use crate::cache_doctor::Origin;
@@ -138,6 +138,9 @@ pub(crate) struct ResponsesRequest {
     #[serde(default)]
     #[schema(minimum = 1)]
     deadline_ms: Option<i64>,
+    /// What is done when the answer repeats itself; without it what the server was started with.
+    #[serde(default)]
+    loop_guard: Option<LoopGuard>,
     /// More variables for the template.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -300,6 +303,7 @@ impl ResponsesRequest {
             stop: self.stop.clone().unwrap_or_default().0,
             priority: self.priority,
             deadline_ms: self.deadline_ms,
+            loop_guard: self.loop_guard.map(Into::into),
             debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
             ..Parameters::default()
         }

@@ -3,6 +3,8 @@
 //! A wire request becomes [`Parameters`] (what was said, with the names it was said under) and then a [`Job`] that can
 //! only fail for lack of room. Every 400 is decided on the way.
 
+mod samplers;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::exchange::Exchange;
 use crate::model::ServedModel;
+
+pub(crate) use samplers::Samplers;
 
 /// Bytes of a stop string.
 const STOP_BYTES_MAX: usize = 1024;
@@ -81,6 +85,7 @@ pub(crate) struct Parameters {
     pub(crate) frequency_penalty: Option<f32>,
     pub(crate) presence_penalty: Option<f32>,
     pub(crate) logit_bias: BTreeMap<String, f64>,
+    pub(crate) samplers: Samplers,
     pub(crate) seed: Option<Seed>,
     /// The value and the name of its field.
     pub(crate) max_tokens: Option<(i64, &'static str)>,
@@ -149,7 +154,7 @@ impl Parameters {
         let plain = Sampling::default();
         let top_k = whole("top_k", self.top_k, -1, i64::from(i32::MAX))?;
         let repeat_window = whole("repeat_last_n", self.repeat_window, -1, i64::from(i32::MAX))?;
-        Ok(Sampling {
+        let sampling = Sampling {
             temperature: within("temperature", self.temperature, 0.0, 2.0)?.unwrap_or(defaults.temperature),
             // -1 is how some clients say "all".
             top_k: top_k.map_or(defaults.top_k, |k| usize::try_from(k).unwrap_or(0)),
@@ -163,7 +168,9 @@ impl Parameters {
             presence_penalty: within("presence_penalty", self.presence_penalty, -2.0, 2.0)?.unwrap_or(0.0),
             logit_bias: self.logit_bias(model)?,
             seed: self.seed.map_or_else(random_seed, |seed| Ok(seed.0))?,
-        })
+            ..plain
+        };
+        self.add_samplers(sampling, model)
     }
 
     fn logit_bias(&self, model: &ServedModel) -> Result<Vec<(TokenId, f32)>, ApiError> {

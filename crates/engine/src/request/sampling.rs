@@ -26,6 +26,18 @@ pub struct Sampling {
     pub presence_penalty: f32,
     /// Added to the logits of these tokens, each at most once in the list; −∞ forbids one.
     pub logit_bias: Vec<(TokenId, f32)>,
+    /// Keep the tokens whose logits are within so many standard deviations of the largest; 0 keeps all.
+    pub top_n_sigma: f32,
+    /// How often the most probable tokens are dropped in favour of others that are likely enough; 0 is off.
+    pub xtc_probability: f32,
+    /// From which probability on a token is likely enough for that; above 0.5 there can be no two.
+    pub xtc_threshold: f32,
+    /// How much the temperature may be lower where the model is sure, and higher where it is not; 0 is off.
+    pub dynatemp_range: f32,
+    /// How that depends on the entropy, which is raised to this power.
+    pub dynatemp_exponent: f32,
+    /// A penalty on what would be repeated, prompt included.
+    pub dry: Option<Dry>,
     /// The same seed gives the same tokens.
     pub seed: u64,
 }
@@ -43,6 +55,12 @@ impl Default for Sampling {
             frequency_penalty: 0.0,
             presence_penalty: 0.0,
             logit_bias: Vec::new(),
+            top_n_sigma: 0.0,
+            xtc_probability: 0.0,
+            xtc_threshold: 0.1,
+            dynatemp_range: 0.0,
+            dynatemp_exponent: 1.0,
+            dry: None,
             seed: 0,
         }
     }
@@ -60,6 +78,6 @@ pub struct Dry {
     pub allowed_length: usize,
     /// How many of the last tokens are looked at.
     pub window: usize,
-    /// A repetition does not reach over any of these token sequences, none of which is empty.
-    pub breakers: Vec<Vec<TokenId>>,
+    /// A repetition does not reach over any of these tokens, which are in ascending order.
+    pub breakers: Vec<TokenId>,
 }

@@ -47,6 +47,9 @@ impl Changes {
                 logit - count as f32 * frequency - presence
             });
         }
+        if let Some(dry) = &sampling.dry {
+            self.penalise_prolonging(logits, place.history, dry);
+        }
         if let Some(dry) = place.way_out {
             self.penalise_prolonging(logits, &place.history[place.prompt_tokens..], dry);
         }

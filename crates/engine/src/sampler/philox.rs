@@ -3,11 +3,14 @@
 //! J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw: "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 //! There is no state: the n-th number can be asked for without the ones before it.
 
-/// A number in 0..1 with 53 random bits, for this seed and position. Each attempt at a position has its own.
-pub(super) fn uniform(seed: u64, position: u64, attempt: u32) -> f64 {
-    let [a, b, _, _] = philox4x32([low(position), high(position), attempt, 0], [low(seed), high(seed)]);
-    let bits = (u64::from(a) << 32 | u64::from(b)) >> 11;
-    bits as f64 / (1u64 << 53) as f64
+/// Two numbers in 0..1 with 53 random bits each, for this seed and position. Each attempt at a position has its own.
+pub(super) fn uniforms(seed: u64, position: u64, attempt: u32) -> [f64; 2] {
+    let [a, b, c, d] = philox4x32([low(position), high(position), attempt, 0], [low(seed), high(seed)]);
+    let number = |high: u32, low: u32| {
+        let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;
+        bits as f64 / (1u64 << 53) as f64
+    };
+    [number(a, b), number(c, d)]
 }
 
 fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
@@ -45,6 +48,10 @@ mod tests {
             [0xa409_3822, 0x299f_31d0],
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1],
         );
+    }
+
+    fn uniform(seed: u64, position: u64, attempt: u32) -> f64 {
+        uniforms(seed, position, attempt)[0]
     }
 
     #[test]

@@ -94,7 +94,9 @@ fn ask_all(args: &LoopsArgs, loop_guard: &str) -> Result<Vec<Choice>> {
         let workers: Vec<_> = (0..TOGETHER)
             .map(|_| {
                 scope.spawn(|| -> Result<()> {
-                    while let Some((index, prompt)) = prompts.iter().enumerate().nth(next.fetch_add(1, Relaxed)) {
+                    while let Some((index, prompt)) =
+                        prompts.iter().enumerate().nth(next.fetch_add(1, Relaxed))
+                    {
                         let choice = ask(args, loop_guard, prompt)?;
                         answers.lock().expect("no thread panics with it").push((index, choice));
                     }

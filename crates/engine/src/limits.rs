@@ -359,12 +359,18 @@ fn check_sampling(sampling: &Sampling) -> Result<(), Refused> {
         ("frequency_penalty", frequency_penalty, PENALTIES.contains(frequency_penalty), "between -2 and 2"),
         ("presence_penalty", presence_penalty, PENALTIES.contains(presence_penalty), "between -2 and 2"),
     ];
-    let Sampling { top_n_sigma, xtc_probability, xtc_threshold, dynatemp_range, dynatemp_exponent, .. } = sampling;
+    let Sampling { top_n_sigma, xtc_probability, xtc_threshold, dynatemp_range, dynatemp_exponent, .. } =
+        sampling;
     let finite = |value: f32| value >= 0.0 && value.is_finite();
     let later_ones = [
         ("top_n_sigma", top_n_sigma, finite(*top_n_sigma), "a number from 0 up"),
         ("xtc_probability", xtc_probability, (0.0..=1.0).contains(xtc_probability), "between 0 and 1"),
-        ("xtc_threshold", xtc_threshold, *xtc_threshold > 0.0 && *xtc_threshold <= 1.0, "above 0 and at most 1"),
+        (
+            "xtc_threshold",
+            xtc_threshold,
+            *xtc_threshold > 0.0 && *xtc_threshold <= 1.0,
+            "above 0 and at most 1",
+        ),
         ("dynatemp_range", dynatemp_range, finite(*dynatemp_range), "a number from 0 up"),
         ("dynatemp_exponent", dynatemp_exponent, finite(*dynatemp_exponent), "a number from 0 up"),
     ];

@@ -108,7 +108,12 @@ impl Sampler {
         })
     }
 
-    fn choose(&mut self, logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> Result<TokenId, NoChoice> {
+    fn choose(
+        &mut self,
+        logits: &[f32],
+        sampling: &Sampling,
+        place: &Place<'_>,
+    ) -> Result<TokenId, NoChoice> {
         let mut peak = peak(logits)?;
         if sampling.temperature == 0.0 || sampling.top_k == 1 {
             return Ok(logits.iter().position(|&l| l == peak).expect("the peak is one of them") as TokenId);

@@ -162,7 +162,8 @@ pub(crate) struct Repetition {
 
 impl Repetition {
     pub(crate) fn of(ending: &Ending) -> Option<Self> {
-        let engine::request::Repetition { period_tokens, repeats, tokens_trimmed, recovered } = ending.repetition?;
+        let engine::request::Repetition { period_tokens, repeats, tokens_trimmed, recovered } =
+            ending.repetition?;
         Some(Repetition { period_tokens, repeats, tokens_trimmed, recovered })
     }
 }

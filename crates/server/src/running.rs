@@ -154,7 +154,8 @@ impl Running {
         let prompt_tokens = job.prompts.iter().map(Vec::len).sum();
         let meter = Meter::new(job.exchange.as_ref(), &job.model.name, generations.len(), prompt_tokens);
         let named_stops: Arc<[TokenId]> = job.stop_tokens[job.model_stops..].into();
-        let stops = StopStrings::new(&job.stop_strings).expect("they were checked when the request was lowered");
+        let stops =
+            StopStrings::new(&job.stop_strings).expect("they were checked when the request was lowered");
         let choices = generations.into_iter().enumerate().map(|(index, generation)| Choice {
             generation: Some(generation),
             named_stops: Arc::clone(&named_stops),
@@ -242,7 +243,8 @@ impl Choice {
             }
         }
         let ended = chunk.finished.as_ref().map(|finished| &finished.reason);
-        let by_itself = matches!(ended, Some(FinishReason::Stop | FinishReason::Length | FinishReason::Repetition));
+        let by_itself =
+            matches!(ended, Some(FinishReason::Stop | FinishReason::Length | FinishReason::Repetition));
         if by_itself && self.stop.is_none() {
             let rest = std::mem::take(&mut self.decoder).finish();
             self.show(&rest, &mut piece);
@@ -327,8 +329,7 @@ impl Choice {
             FinishReason::Error(why) => return Event::Failed(ApiError::internal(why)),
         };
         // After a stop string the engine may have been a token ahead.
-        let completion_tokens =
-            if stop.is_some() { self.taken.len() } else { finished.completion_tokens };
+        let completion_tokens = if stop.is_some() { self.taken.len() } else { finished.completion_tokens };
         let usage = Usage {
             prompt_tokens: finished.prompt_tokens,
             cached_tokens: finished.cache.cached_tokens,

@@ -80,7 +80,8 @@ impl Repetitions {
     /// For a sequence that begins.
     pub fn new(thresholds: &'static Thresholds) -> Self {
         let bound = thresholds.period_max;
-        let least = |period: usize| (thresholds.least_length(period) / 2).saturating_sub(period).max(1) as u32;
+        let least =
+            |period: usize| (thresholds.least_length(period) / 2).saturating_sub(period).max(1) as u32;
         Repetitions {
             thresholds,
             runs: vec![0; bound],

@@ -87,7 +87,7 @@ mod tests {
             (1..window.len())
                 .filter(|&length| {
                     let end = &window[window.len() - length..];
-                        let stands = (0..window.len() - length)
+                    let stands = (0..window.len() - length)
                         .any(|at| &window[at..at + length] == end && window[at + length] == token);
                     stands && !end.iter().any(|token| dry.breakers.contains(token))
                 })

@@ -179,9 +179,10 @@ fn every_combination_follows_the_definition() {
         let sampling = Sampling {
             temperature: [0.0, 0.3, 1.0, 2.5][random.below(4)],
             top_k: [0, 1, 2, 5, 40, 1000][random.below(6)],
-            top_p: [1.0, 0.97, 0.6, 0.05][random.below(4)],
+            // No share of equally probable tokens, or a rounding would decide.
+            top_p: [1.0, 0.9703, 0.6007, 0.0507][random.below(4)],
             min_p: [0.0, 0.02, 0.3, 1.0][random.below(4)],
-            typical_p: [1.0, 1.0, 0.95, 0.5, 0.01][random.below(5)],
+            typical_p: [1.0, 1.0, 0.9507, 0.5003, 0.0103][random.below(5)],
             repeat_penalty: [1.0, 1.0, 1.4, 0.7][random.below(4)],
             repeat_window: [0, 1, 4, 64][random.below(4)],
             frequency_penalty: [0.0, 0.0, 0.3, -2.0][random.below(4)],
@@ -275,7 +276,8 @@ fn draws_are_as_frequent_as_they_are_probable() {
         let sampling = Sampling { temperature, seed, ..Sampling::default() };
         let mut counts = [0.0; 8];
         for n in 0..draws {
-            let place = Place { history: &history[..n], prompt_tokens: n, forbidden: &[], ..Place::default() };
+            let place =
+                Place { history: &history[..n], prompt_tokens: n, forbidden: &[], ..Place::default() };
             counts[sampler.sample(&mut logits.clone(), &sampling, &place).unwrap() as usize] += 1.0;
         }
         let weights = logits.map(|l| (f64::from(l) / f64::from(temperature)).exp());

@@ -155,7 +155,10 @@ impl Sequence {
     /// A page in the prefix tree is never written again: if the last token that is kept stands in one, the sequence lets
     /// go of it, and computes another from its beginning.
     pub(crate) fn rewind(&mut self, len: usize, pages: &mut Pages) -> usize {
-        assert!(len > self.prompt_tokens && len <= self.tokens.len(), "a token of the answer at least is kept");
+        assert!(
+            len > self.prompt_tokens && len <= self.tokens.len(),
+            "a token of the answer at least is kept"
+        );
         let last = len - 1;
         self.reached = self.reached.max(self.computed);
         self.tokens.truncate(len);

@@ -76,14 +76,19 @@ fn an_answer_finds_its_way_out() {
 #[test]
 fn after_the_last_attempt_it_ends() {
     let handle = start(Limits::default());
-    // A token that can't come keeps it from finding out.
-    let mut asked = looping(4, 1);
-    asked.sampling.logit_bias = (0..97).filter(|token| token % 3 != 0 || *token >= 90).map(|t| (t, f32::NEG_INFINITY)).collect();
-    asked.max_tokens = 2000;
+    // With a single token to choose from there is no way out.
+    let mut asked = Request { max_tokens: 1500, ..looping(4, 0) };
+    asked.sampling.logit_bias =
+        (0..97).filter(|&token| token != 3).map(|token| (token, f32::NEG_INFINITY)).collect();
     let got = collect(ask(&handle, &asked).into_iter());
     assert_eq!(got, answer(&asked, handle.limits()));
+    assert_eq!((got.tokens, got.reason), (vec![3], FinishReason::Repetition));
+    let tokens_trimmed = (ATTEMPTS_MAX as usize + 1) * 511;
+    let repetition = Repetition { period_tokens: 1, repeats: 512, tokens_trimmed, recovered: false };
+    assert_eq!(got.repetition, Some(repetition));
     let stats = handle.stats();
-    println!("{got:?} {stats:?}");
+    assert_eq!((stats.loops_caught, stats.loops_recovered, stats.loops_stopped), (3, 0, 1));
+    assert_eq!((stats.finished, stats.pages_used), (1, 0));
 }
 
 #[test]
@@ -117,7 +122,9 @@ fn what_is_suspicious_is_held_back_and_what_was_sent_is_taken_back() {
     assert_eq!(sent_before, LOOP / 2 - 1, "from half of a loop on nothing is sent");
     let taken_back: Vec<usize> = chunks.iter().map(|chunk| chunk.rewind).filter(|&n| n > 0).collect();
     assert_eq!(taken_back, [LOOP / 2 - 1 - PERIOD]);
-    assert!(chunks.iter().all(|chunk| !chunk.tokens.is_empty() || chunk.rewind > 0 || chunk.finished.is_some()));
+    assert!(
+        chunks.iter().all(|chunk| !chunk.tokens.is_empty() || chunk.rewind > 0 || chunk.finished.is_some())
+    );
 
     // A suspicion that comes to nothing is sent together.
     let asked = Request { stop_tokens: vec![80], ..looping(6, 1) };
@@ -174,7 +181,10 @@ fn neither_neighbours_nor_preemptions_nor_the_cache_change_it() {
         }
         let stats = handle.stats();
         assert_eq!((stats.pages_used, stats.failed, stats.finished), (0, 0, 48));
-        assert!(stats.loops_caught > 20 && stats.loops_recovered > 20 && stats.loops_stopped > 2, "{stats:?}");
+        assert!(
+            stats.loops_caught > 20 && stats.loops_recovered > 20 && stats.loops_stopped > 2,
+            "{stats:?}"
+        );
         preemptions += stats.preemptions;
     }
     assert!(preemptions > 10, "only {preemptions} preemptions");
@@ -197,5 +207,8 @@ fn an_answer_that_was_taken_back_is_a_prefix_like_any_other() {
 fn tokens_that_end_a_thinking_are_checked() {
     let handle = start(Limits::default());
     let refused = handle.submit(Request { thinking_end: Some(vec![1, 97]), ..looping(1, 1) }).unwrap_err();
-    assert!(matches!(refused, Refused::TokenOutOfVocabulary { field: "thinking_end", index: 1, .. }), "{refused}");
+    assert!(
+        matches!(refused, Refused::TokenOutOfVocabulary { field: "thinking_end", index: 1, .. }),
+        "{refused}"
+    );
 }

@@ -71,8 +71,11 @@ fn what_never_ends_is_a_loop_in_the_end() {
         ("| | | | |\n", 512),
         ("{\"x\": 0, \"y\": 0}, ", 384),
         ("I am a language model, and I can't help you. ", 384),
-        ("The capital of France is Paris, a city on the river Seine that has many museums, old streets and bridges, \
-          where people from all over the world meet. ", 256),
+        (
+            "The capital of France is Paris, a city on the river Seine that has many museums, old streets and bridges, \
+          where people from all over the world meet. ",
+            256,
+        ),
     ] {
         let tokens = tokenizer.encode(&unit.repeat(1000), Specials::AsText);
         let (end, repeated) = first_loop(&tokens).expect(unit);

@@ -92,7 +92,9 @@ fn tell(report: &Report<'_>, json: bool) -> Outcome {
     }
     let Report { file, line, field, byte, period, copies, excerpt } = report;
     let field = field.map(|field| format!(" {field}:")).unwrap_or_default();
-    output::write(format!("{file}:{line}:{field} byte {byte}: {copies} copies of {period} characters: {excerpt:?}\n"))
+    output::write(format!(
+        "{file}:{line}:{field} byte {byte}: {copies} copies of {period} characters: {excerpt:?}\n"
+    ))
 }
 
 fn open(path: &Path) -> Outcome<Box<dyn BufRead>> {

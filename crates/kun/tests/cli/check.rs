@@ -28,7 +28,8 @@ fn a_loop_is_told_with_its_place() {
     });
     assert_eq!(found(&scratch.run(["check", "--json", clean, path])), [expect]);
     let ended = scratch.run(["check", path]);
-    let line = format!("{path}:3: byte 9: 12 copies of {} characters: {:?}\n", SENTENCE.len(), &SENTENCE[..60]);
+    let line =
+        format!("{path}:3: byte 9: 12 copies of {} characters: {:?}\n", SENTENCE.len(), &SENTENCE[..60]);
     assert_eq!((ended.code, ended.stdout, ended.stderr), (Some(1), line, String::new()));
     assert_eq!(scratch.run(["check", clean]).output(), "");
     let piped = scratch.run_with(["check", "--json", "-"], SENTENCE.repeat(300));
@@ -51,7 +52,8 @@ fn strings_of_json_lines_are_texts_of_their_own() {
     let path = scratch.file("a.jsonl", &file);
     let path = path.to_str().expect("UTF-8");
     let places = |ended: &Ended| -> Vec<(u64, String)> {
-        let place = |report: &Value| (report["line"].as_u64().expect("a number"), report["field"].to_string());
+        let place =
+            |report: &Value| (report["line"].as_u64().expect("a number"), report["field"].to_string());
         found(ended).iter().map(place).collect()
     };
     let all = scratch.run(["check", "--json", path]);

@@ -36,7 +36,8 @@ impl Parameters {
             xtc_probability: within("xtc_probability", said.xtc_probability, 0.0, 1.0)?.unwrap_or(0.0),
             xtc_threshold: above_zero("xtc_threshold", said.xtc_threshold)?.unwrap_or(sampling.xtc_threshold),
             dynatemp_range: within("dynatemp_range", said.dynatemp_range, 0.0, 2.0)?.unwrap_or(0.0),
-            dynatemp_exponent: within("dynatemp_exponent", said.dynatemp_exponent, 0.0, 100.0)?.unwrap_or(1.0),
+            dynatemp_exponent: within("dynatemp_exponent", said.dynatemp_exponent, 0.0, 100.0)?
+                .unwrap_or(1.0),
             dry: self.dry(model)?,
             ..sampling
         })
@@ -48,7 +49,8 @@ impl Parameters {
         let multiplier = within("dry_multiplier", said.dry_multiplier, 0.0, 100.0)?.unwrap_or(0.0);
         let base = within("dry_base", said.dry_base, 1.0, 100.0)?.unwrap_or(1.75);
         let most = i64::from(i32::MAX);
-        let allowed_length = whole("dry_allowed_length", said.dry_allowed_length, 0, most)?.unwrap_or(2) as usize;
+        let allowed_length =
+            whole("dry_allowed_length", said.dry_allowed_length, 0, most)?.unwrap_or(2) as usize;
         let last = whole("dry_penalty_last_n", said.dry_penalty_last_n, -1, most)?;
         let window = last.map_or(usize::MAX, |last| usize::try_from(last).unwrap_or(usize::MAX));
         let characters = self.breakers()?;

@@ -9,7 +9,8 @@ fn expect(sequence: &[u32], thresholds: &'static Thresholds) -> Finding {
     let mut longest = 0;
     for period in 1..=thresholds.period_max.min(sequence.len().saturating_sub(1)) {
         let end = sequence.len();
-        let run = (0..end - period).take_while(|i| sequence[end - 1 - i] == sequence[end - 1 - i - period]).count();
+        let run =
+            (0..end - period).take_while(|i| sequence[end - 1 - i] == sequence[end - 1 - i - period]).count();
         let length = run + period;
         if run == 0 || length <= longest {
             continue;
@@ -49,7 +50,9 @@ fn copies(prefix: usize, period: usize, variety: usize, length: usize) -> Vec<u3
 
 #[test]
 fn findings_follow_the_definition() {
-    for (period, variety) in [(1, 1), (2, 2), (7, 7), (8, 3), (9, 9), (30, 25), (64, 64), (65, 60), (256, 200), (257, 257)] {
+    for (period, variety) in
+        [(1, 1), (2, 2), (7, 7), (8, 3), (9, 9), (30, 25), (64, 64), (65, 60), (256, 200), (257, 257)]
+    {
         for prefix in [0, 1, 300] {
             follow(&copies(prefix, period, variety, 1200.min(period * 70)), &TOKENS);
         }
@@ -77,13 +80,14 @@ fn a_loop_is_found_as_soon_as_enough_is_repeated() {
     let check = |thresholds, period, variety, at| {
         let sequence = copies(100, period, variety, 4000);
         let mut repetitions = Repetitions::new(thresholds);
-        let found = (1..=sequence.len()).find(|&end| matches!(repetitions.push(&sequence[..end]), Finding::Loop(_)));
+        let found =
+            (1..=sequence.len()).find(|&end| matches!(repetitions.push(&sequence[..end]), Finding::Loop(_)));
         assert_eq!(found.map(|end| end - 100), at, "period {period}, {variety} different");
     };
     check(&TOKENS, 1, 1, Some(512));
     check(&TOKENS, 4, 4, Some(512));
     check(&TOKENS, 8, 8, Some(384));
-    check(&TOKENS, 24, 24, Some(256));
+    check(&TOKENS, 24, 24, Some(192));
     check(&TOKENS, 25, 25, Some(150));
     check(&TOKENS, 48, 48, Some(288));
     check(&TOKENS, 49, 49, Some(196));

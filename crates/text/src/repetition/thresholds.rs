@@ -43,7 +43,7 @@ pub static TOKENS: Thresholds = Thresholds {
     by_variety: &[
         ByVariety { variety: 4, length: 512 },
         ByVariety { variety: 12, length: 384 },
-        ByVariety { variety: 24, length: 256 },
+        ByVariety { variety: 24, length: 192 },
     ],
 };
 

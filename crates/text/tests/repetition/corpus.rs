@@ -26,7 +26,10 @@ fn tables() -> Vec<(&'static str, String)> {
             format!("| Name | Price | Count | Stock |\n|------|-------|-------|-------|\n{rows}")
         }),
         ("an empty table with four columns", {
-            format!("| Mon | Tue | Wed | Thu |\n| --- | --- | --- | --- |\n{}", lines(30, |_| empty_row.to_owned()))
+            format!(
+                "| Mon | Tue | Wed | Thu |\n| --- | --- | --- | --- |\n{}",
+                lines(30, |_| empty_row.to_owned())
+            )
         }),
         ("the separator of a table with forty columns", format!("|{}\n", " --- |".repeat(40))),
         ("an aligned separator", format!("|{}\n", ":---:|".repeat(30))),
@@ -43,11 +46,15 @@ fn numbers() -> Vec<(&'static str, String)> {
     let row = |values: usize| vec!["0"; values].join(",");
     vec![
         ("CSV of zeros", lines(25, |_| row(8))),
-        ("a matrix of zeros", format!("[{}]", vec![format!("[{}]", vec!["0"; 8].join(", ")); 12].join(",\n "))),
-        ("a matrix of zeros with decimals", lines(10, |_| vec!["0.0"; 8].join(" "))),
-        ("an identity matrix", lines(16, |i| {
-            (0..16).map(|j| if i == j { "1 " } else { "0 " }).collect::<String>()
-        })),
+        (
+            "a matrix of zeros",
+            format!("[{}]", vec![format!("[{}]", ["0"; 8].join(", ")); 12].join(",\n ")),
+        ),
+        ("a matrix of zeros with decimals", lines(10, |_| ["0.0"; 8].join(" "))),
+        (
+            "an identity matrix",
+            lines(16, |i| (0..16).map(|j| if i == j { "1 " } else { "0 " }).collect::<String>()),
+        ),
         ("a hundred ones", "1 ".repeat(100)),
         ("a multiplication table", lines(12, |i| (1..=12).map(|j| format!("{:4}", (i + 1) * j)).collect())),
         ("multiplications", lines(50, |i| format!("7 x {i} = {}", 7 * i))),
@@ -63,11 +70,20 @@ fn numbers() -> Vec<(&'static str, String)> {
 fn codes() -> Vec<(&'static str, String)> {
     vec![
         ("base64 of zeros", format!("{}==", "A".repeat(400))),
-        ("base64", (0..200).map(|i| char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[random(i) as usize % 32])).collect()),
-        ("a hex dump of zeros", lines(16, |i| {
-            format!("{:08x}: {} ................", i * 16, vec!["0000"; 8].join(" "))
-        })),
-        ("a hex dump", lines(20, |i| format!("{:08x}: {:06x} {:06x}", i * 16, random(i as u64), random(7 * i as u64)))),
+        (
+            "base64",
+            (0..200)
+                .map(|i| char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef"[random(i) as usize % 32]))
+                .collect(),
+        ),
+        (
+            "a hex dump of zeros",
+            lines(16, |i| format!("{:08x}: {} ................", i * 16, ["0000"; 8].join(" "))),
+        ),
+        (
+            "a hex dump",
+            lines(20, |i| format!("{:08x}: {:06x} {:06x}", i * 16, random(i as u64), random(7 * i as u64))),
+        ),
         ("an all-zero hash", "0".repeat(64) + "\n" + &"0".repeat(64)),
         ("DNA", (0..300).map(|i| char::from(b"ACGT"[random(i) as usize % 4])).collect()),
         ("DNA with a repeat", format!("ACGTTGCA{}TTGACA", "CAG".repeat(60))),
@@ -97,11 +113,19 @@ fn markup() -> Vec<(&'static str, String)> {
         ("a JSON array of zeros", format!("[{}]", vec!["0"; 150].join(", "))),
         ("a JSON array of nulls", format!("[{}]", vec!["null"; 120].join(", "))),
         ("a JSON array of points", format!("[{}]", vec!["{\"x\": 0, \"y\": 0}"; 20].join(", "))),
-        ("a JSON array of records", format!("[{}]", (0..30).map(|i| format!("{{\"id\": {i}, \"name\": \"\", \"tags\": []}},\n")).collect::<String>())),
+        (
+            "a JSON array of records",
+            format!(
+                "[{}]",
+                (0..30)
+                    .map(|i| format!("{{\"id\": {i}, \"name\": \"\", \"tags\": []}},\n"))
+                    .collect::<String>()
+            ),
+        ),
         ("bullets", lines(40, |i| format!("- [ ] task {}", i + 1))),
         ("empty bullets", lines(40, |_| "- [ ]".to_owned())),
         ("a form to fill in", lines(12, |_| "Name: ____________________".to_owned())),
-        ("a TODO in each section", lines(20, |i| format!("## Section {}\n\nTODO: write this section.\n", i + 1))),
+        ("a to be written in each section", lines(20, |i| format!("## Section {}\n\nTo be written.\n", i + 1))),
     ]
 }
 
@@ -113,11 +137,22 @@ fn programs() -> Vec<(&'static str, String)> {
         ("closing braces", lines(12, |i| " ".repeat(4 * (12 - i)) + "}")),
         ("array members", lines(40, |i| format!("    data[{i}] = 0;"))),
         ("match arms", lines(26, |i| format!("        '{}' => {i},", char::from(b'a' + i as u8)))),
-        ("log lines", lines(40, |i| format!("2024-05-01T12:00:{i:02}Z INFO worker: request done in {} ms", i * 17 % 50))),
-        ("a log line that comes back", lines(6, |_| "[WARN] connection to 10.0.0.1 lost, trying again".to_owned())),
+        (
+            "log lines",
+            lines(40, |i| {
+                format!("2024-05-01T12:00:{i:02}Z INFO worker: request done in {} ms", i * 17 % 50)
+            }),
+        ),
+        (
+            "a log line that comes back",
+            lines(6, |_| "[WARN] connection to 10.0.0.1 lost, trying again".to_owned()),
+        ),
         ("progress", lines(50, |i| format!("progress: {}%", 2 * i + 2))),
         ("passed tests", lines(40, |i| format!("test case_{i} ... ok"))),
-        ("dots of a test run", "................................................................\n".repeat(6)),
+        (
+            "dots of a test run",
+            "................................................................\n".repeat(6),
+        ),
         ("an import block", lines(20, |i| format!("import com.example.project.model.Type{i};"))),
         ("a switch with equal bodies", lines(20, |i| format!("    case {i}:\n        break;"))),
         ("SQL rows", lines(30, |i| format!("INSERT INTO t VALUES ({i}, 'none', NULL, 0);"))),
@@ -127,7 +162,10 @@ fn programs() -> Vec<(&'static str, String)> {
 fn songs() -> Vec<(&'static str, String)> {
     let refrain = "Row, row, row your boat,\nGently down the stream,\nMerrily, merrily, merrily, merrily,\nLife is but a dream.\n\n";
     let bottles = |i: usize| {
-        format!("{i} bottles of beer on the wall, {i} bottles of beer.\nTake one down, pass it around, {} bottles of beer on the wall.\n", i - 1)
+        format!(
+            "{i} bottles of beer on the wall, {i} bottles of beer.\nTake one down, pass it around, {} bottles of beer on the wall.\n",
+            i - 1
+        )
     };
     vec![
         ("ha, two hundred times", "ha ".repeat(200)),
@@ -137,9 +175,15 @@ fn songs() -> Vec<(&'static str, String)> {
         ("bottles of beer", (1..=20).rev().map(bottles).collect()),
         ("na na na", format!("{}hey Jude\n", "Na na na ".repeat(3) + "na na na na, ").repeat(5)),
         ("la la la", "La la la la la\n".repeat(20)),
-        ("a poem with a refrain", lines(8, |i| {
-            format!("The wind of month {} is calling me,\nand far away I hear the sea,\nand far away I hear the sea.\n", i + 1)
-        })),
+        (
+            "a poem with a refrain",
+            lines(8, |i| {
+                format!(
+                    "The wind of month {} is calling me,\nand far away I hear the sea,\nand far away I hear the sea.\n",
+                    i + 1
+                )
+            }),
+        ),
         ("a lesson for a bad boy", lines(25, |_| "I will not talk in class.".to_owned())),
         ("a litany", lines(20, |i| format!("From fear number {}, deliver us.\nHear us, we pray.", i + 1))),
         ("a crowd", "Hooray! ".repeat(60)),
@@ -153,9 +197,15 @@ fn drawings() -> Vec<(&'static str, String)> {
     vec![
         ("a triangle of stars", lines(20, |i| "*".repeat(i + 1))),
         ("a square of stars", lines(16, |_| "* ".repeat(16))),
-        ("a chessboard", lines(8, |i| if i % 2 == 0 { "# . # . # . # ." } else { ". # . # . # . #" }.to_owned())),
+        (
+            "a chessboard",
+            lines(8, |i| if i % 2 == 0 { "# . # . # . # ." } else { ". # . # . # . #" }.to_owned()),
+        ),
         ("a staircase", lines(20, |i| " ".repeat(2 * i) + "|_")),
-        ("a wall of bricks", lines(14, |i| if i % 2 == 0 { "|___|___|___|___|" } else { "|_|___|___|___|_|" }.to_owned())),
+        (
+            "a wall of bricks",
+            lines(14, |i| if i % 2 == 0 { "|___|___|___|___|" } else { "|_|___|___|___|_|" }.to_owned()),
+        ),
         ("blank lines", "\n".repeat(100)),
         ("blanks", " ".repeat(300)),
         ("emoji", "🎉".repeat(40)),
@@ -171,6 +221,9 @@ fn other_scripts() -> Vec<(&'static str, String)> {
         ("long vowels in Japanese", "あー".repeat(50)),
         ("a Chinese form", lines(12, |_| "姓名：＿＿＿＿＿＿".to_owned())),
         ("a prayer in Sanskrit", "ॐ शान्तिः ".repeat(9)),
-        ("a Russian counting rhyme", lines(10, |i| format!("{} слон пошёл гулять, раз, два, три, четыре, пять.", i + 1))),
+        (
+            "a Russian counting rhyme",
+            lines(10, |i| format!("{} слон пошёл гулять, раз, два, три, четыре, пять.", i + 1)),
+        ),
     ]
 }

@@ -48,9 +48,15 @@ fn what_never_ends_is_a_loop_in_the_end() {
         ("{\"x\": 0, \"y\": 0}, ", 1536),
         ("    print(\"Hello, world!\")\n", 1024),
         ("I am a language model, and I can't help you. ", 512),
-        ("The capital of France is Paris, which is the capital of France, and the city of Paris has many people. ", 512),
+        (
+            "The capital of France is Paris, which is the capital of France, and the city of Paris has many people. ",
+            512,
+        ),
     ] {
         let (end, repeated) = first_loop(&unit.repeat(4096 / unit.len())).expect(unit);
-        assert!(end <= at_most && unit.len().is_multiple_of(repeated.period), "{unit:?} after {end}: {repeated:?}");
+        assert!(
+            end <= at_most && unit.len().is_multiple_of(repeated.period),
+            "{unit:?} after {end}: {repeated:?}"
+        );
     }
 }

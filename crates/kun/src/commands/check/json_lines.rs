@@ -37,7 +37,10 @@ pub(super) fn check(
         let value: Value = serde_json::from_slice(&line).map_err(|error| {
             // The line that serde_json counts is always the first one.
             let column = error.column();
-            Failure::usage(format!("{name}:{number}: column {column} is not as JSON has it: {}", cause(&error)))
+            Failure::usage(format!(
+                "{name}:{number}: column {column} is not as JSON has it: {}",
+                cause(&error)
+            ))
         })?;
         let value = match field {
             None => Some(&value),

@@ -28,7 +28,8 @@ pub(super) fn check(
             let (valid, bad) = match std::str::from_utf8(rest) {
                 Ok(text) => (text, 0),
                 Err(error) => {
-                    let valid = std::str::from_utf8(&rest[..error.valid_up_to()]).expect("it is valid up to there");
+                    let valid =
+                        std::str::from_utf8(&rest[..error.valid_up_to()]).expect("it is valid up to there");
                     // The beginning of a character waits for its end.
                     let bad = error.error_len().or(ends.then_some(rest.len() - valid.len())).unwrap_or(0);
                     (valid, bad)

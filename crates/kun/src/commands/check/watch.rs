@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn each_loop_is_told_once_with_its_place_and_all_copies() {
-        let sentence = "Die Quadratur des Kreises ist mit Zirkel und Lineal unmöglich, wie Lindemann zeigte. ";
+        let sentence =
+            "Die Quadratur des Kreises ist mit Zirkel und Lineal unmöglich, wie Lindemann zeigte. ";
         let (period, bytes) = (sentence.chars().count(), sentence.len());
         assert_eq!(loops(sentence), []);
         let twice = format!("Ä\n{}\nEnd of it.\n{}", sentence.repeat(20), sentence.repeat(9000));

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 
 use super::super::messages::{self, Message};
 use super::super::{
-    Debug, LoopGuard, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user,
+    Debug, LoopGuard, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage,
+    note_user,
 };
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;

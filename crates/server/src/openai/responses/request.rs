@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::super::{Debug, LoopGuard, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, note_user};
+use super::super::{
+    Debug, LoopGuard, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, note_user,
+};
 use super::input::{self, Input};
 use super::object::{Echo, ReasoningEcho, TextEcho, TextFormat};
 use crate::cache_doctor::Origin;

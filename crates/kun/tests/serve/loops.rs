@@ -66,7 +66,7 @@ fn a_chat_and_a_response_and_a_stream_say_it_too() {
     assert_eq!(response["repetition"]["recovered"], false);
     let asked = json!({"messages": messages, "temperature": 0, "frequency_penalty": PENALTY, "max_tokens": MAX_TOKENS, "stream": true});
     let stream = server.post("/v1/chat/completions", &asked);
-    let last = stream.text().lines().filter(|line| line.contains("\"finish_reason\":\"stop\"")).last();
+    let last = stream.text().lines().rfind(|line| line.contains("\"finish_reason\":\"stop\""));
     let last = last.expect("it ends");
     assert!(last.contains("\"stop_reason\":\"repetition\",\"repetition\":{\"period_tokens\":"), "{last}");
     let asked = json!({"prompt": "hello", "stream": false, "options": {"temperature": 0, "frequency_penalty": PENALTY, "num_predict": MAX_TOKENS}});

@@ -46,10 +46,7 @@ fn numbers() -> Vec<(&'static str, String)> {
     let row = |values: usize| vec!["0"; values].join(",");
     vec![
         ("CSV of zeros", lines(25, |_| row(8))),
-        (
-            "a matrix of zeros",
-            format!("[{}]", vec![format!("[{}]", ["0"; 8].join(", ")); 12].join(",\n ")),
-        ),
+        ("a matrix of zeros", format!("[{}]", vec![format!("[{}]", ["0"; 8].join(", ")); 12].join(",\n "))),
         ("a matrix of zeros with decimals", lines(10, |_| ["0.0"; 8].join(" "))),
         (
             "an identity matrix",
@@ -125,7 +122,10 @@ fn markup() -> Vec<(&'static str, String)> {
         ("bullets", lines(40, |i| format!("- [ ] task {}", i + 1))),
         ("empty bullets", lines(40, |_| "- [ ]".to_owned())),
         ("a form to fill in", lines(12, |_| "Name: ____________________".to_owned())),
-        ("a to be written in each section", lines(20, |i| format!("## Section {}\n\nTo be written.\n", i + 1))),
+        (
+            "a to be written in each section",
+            lines(20, |i| format!("## Section {}\n\nTo be written.\n", i + 1)),
+        ),
     ]
 }
 

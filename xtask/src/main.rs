@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask compare`.
+//! The project's own tasks: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask loops`, `cargo xtask compare`.
 //!
 //! Nothing here is part of what is shipped. A task sets up what it needs below `target/` and says what is
 //! missing where it can't.
@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod compare;
+mod loops;
 mod model_store;
 mod process;
 mod python;
@@ -31,6 +32,8 @@ enum Task {
     Test,
     /// Check the rules of the repository alone
     Tidy,
+    /// Count loops in the answers of a running server, and what its guard makes of them
+    Loops(loops::LoopsArgs),
     /// Measure Kun beside llama.cpp and write BENCHMARKS.md
     Compare(compare::CompareArgs),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Test => test::run(),
         Task::Tidy => tidy::run(&workspace::root()),
+        Task::Loops(args) => loops::run(&args),
         Task::Compare(args) => compare::run(&args),
     };
     match result {

@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod engine;
 mod form;
+pub mod guard;
 pub mod kv;
 pub mod layers;
 pub mod limits;

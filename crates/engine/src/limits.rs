@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use crate::batch::PAGE_TOKENS;
 use crate::kv::KvCache;
 use crate::model::Shape;
-use crate::request::{Request, Sampling, TokenId, TokenLogprobs};
+use crate::request::{Dry, Request, Sampling, TokenId, TokenLogprobs};
 
 /// What the engine keeps within. The defaults suit tests and small models; `kv_pages` is best derived from the
 /// memory at hand.
@@ -33,7 +33,7 @@ pub struct Limits {
     pub prompt_logprobs_bytes: usize,
     /// Entries in `Sampling::logit_bias`.
     pub logit_bias_max: usize,
-    /// Stop tokens of a request.
+    /// Stop tokens of a request, and tokens that end its thinking.
     pub stop_tokens_max: usize,
     /// Whether pages are kept for requests that begin alike, as long as their memory is not needed, and shared among
     /// those that run together. No answer depends on it.
@@ -241,6 +241,9 @@ impl Limits {
         check_tokens("prompt", &request.prompt, |&token| token, shape.vocabulary)?;
         at_most("stop_tokens", request.stop_tokens.len(), self.stop_tokens_max)?;
         check_tokens("stop_tokens", &request.stop_tokens, |&token| token, shape.vocabulary)?;
+        let thinking_end = request.thinking_end.as_deref().unwrap_or_default();
+        at_most("thinking_end", thinking_end.len(), self.stop_tokens_max)?;
+        check_tokens("thinking_end", thinking_end, |&token| token, shape.vocabulary)?;
         let (min_tokens, max_tokens) = (request.min_tokens, request.max_tokens);
         if min_tokens > max_tokens {
             return Err(Refused::MinTokens { min_tokens, max_tokens });
@@ -356,7 +359,28 @@ fn check_sampling(sampling: &Sampling) -> Result<(), Refused> {
         ("frequency_penalty", frequency_penalty, PENALTIES.contains(frequency_penalty), "between -2 and 2"),
         ("presence_penalty", presence_penalty, PENALTIES.contains(presence_penalty), "between -2 and 2"),
     ];
-    for (name, value, holds, expected) in checks {
+    let Sampling { top_n_sigma, xtc_probability, xtc_threshold, dynatemp_range, dynatemp_exponent, .. } =
+        sampling;
+    let finite = |value: f32| value >= 0.0 && value.is_finite();
+    let later_ones = [
+        ("top_n_sigma", top_n_sigma, finite(*top_n_sigma), "a number from 0 up"),
+        ("xtc_probability", xtc_probability, (0.0..=1.0).contains(xtc_probability), "between 0 and 1"),
+        (
+            "xtc_threshold",
+            xtc_threshold,
+            *xtc_threshold > 0.0 && *xtc_threshold <= 1.0,
+            "above 0 and at most 1",
+        ),
+        ("dynatemp_range", dynatemp_range, finite(*dynatemp_range), "a number from 0 up"),
+        ("dynatemp_exponent", dynatemp_exponent, finite(*dynatemp_exponent), "a number from 0 up"),
+    ];
+    let nothing = Dry { multiplier: 0.0, base: 1.0, allowed_length: 0, window: 0, breakers: Vec::new() };
+    let Dry { multiplier, base, .. } = sampling.dry.as_ref().unwrap_or(&nothing);
+    let of_dry = [
+        ("dry_multiplier", multiplier, (0.0..=100.0).contains(multiplier), "between 0 and 100"),
+        ("dry_base", base, (1.0..=100.0).contains(base), "between 1 and 100"),
+    ];
+    for (name, value, holds, expected) in checks.into_iter().chain(later_ones).chain(of_dry) {
         if !holds {
             return Err(Refused::Parameter { name, value: *value, expected });
         }

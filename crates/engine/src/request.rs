@@ -1,8 +1,12 @@
 //! What goes into the engine and what comes out of it: token ids, never text.
 
+mod sampling;
+
 use std::time::{Duration, Instant};
 
 use text::grammar::Constraint;
+
+pub use sampling::{Dry, Sampling};
 
 /// An index into the vocabulary.
 pub type TokenId = u32;
@@ -31,6 +35,12 @@ pub struct Request {
     /// The form that the answer must have. While it holds, `min_tokens` does not, and an end token ends the answer
     /// whether `stop_tokens` has it or not.
     pub form: Option<Box<Form>>,
+    /// What is done when the answer begins to repeat itself.
+    pub loop_guard: LoopGuard,
+    /// The tokens that end the model's thinking, if it thinks before it answers.
+    pub thinking_end: Option<Vec<TokenId>>,
+    /// Whether the prompt ends within the thinking. It lasts until `thinking_end` stands in the answer.
+    pub thinking_open: bool,
     /// Its place among the others.
     pub rank: Rank,
 }
@@ -57,9 +67,24 @@ impl Request {
             logprobs: None,
             embedding: None,
             form: None,
+            loop_guard: LoopGuard::default(),
+            thinking_end: None,
+            thinking_open: false,
             rank: Rank::default(),
         }
     }
+}
+
+/// What is done when an answer repeats itself and would go on so for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LoopGuard {
+    /// Nothing: it runs until a token or a limit ends it.
+    Off,
+    /// It ends there, with [`FinishReason::Repetition`], and without the copies.
+    Stop,
+    /// The copies are taken back and the model is made to go another way; only if that fails more than once, it ends.
+    #[default]
+    Recover,
 }
 
 /// Who a request belongs to and how urgent it is. It changes when an answer comes, never what it says.
@@ -82,55 +107,11 @@ pub enum Pooling {
     Last,
 }
 
-/// Sampling parameters. The default is greedy.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sampling {
-    /// 0 takes the most probable token.
-    pub temperature: f32,
-    /// Keep the k most probable tokens; 0 keeps all.
-    pub top_k: usize,
-    /// Keep the smallest set of tokens with this total probability; 1 keeps all.
-    pub top_p: f32,
-    /// Drop tokens below this fraction of the most probable one's probability; 0 keeps all.
-    pub min_p: f32,
-    /// Keep the tokens whose surprise is nearest to the expected one, with this total probability; 1 keeps all
-    /// (locally typical sampling, Meister et al. 2022).
-    pub typical_p: f32,
-    /// Divide the positive and multiply the negative logits of tokens seen in the window; 1 is off.
-    pub repeat_penalty: f32,
-    /// How many of the last tokens, prompt included, the penalty looks at; 0 is off.
-    pub repeat_window: usize,
-    /// Taken from a token's logit once for each time that it stands in the answer so far; 0 is off.
-    pub frequency_penalty: f32,
-    /// Taken from a token's logit if it stands in the answer so far; 0 is off.
-    pub presence_penalty: f32,
-    /// Added to the logits of these tokens, each at most once in the list; −∞ forbids one.
-    pub logit_bias: Vec<(TokenId, f32)>,
-    /// The same seed gives the same tokens.
-    pub seed: u64,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Sampling {
-            temperature: 0.0,
-            top_k: 0,
-            top_p: 1.0,
-            min_p: 0.0,
-            typical_p: 1.0,
-            repeat_penalty: 1.0,
-            repeat_window: 64,
-            frequency_penalty: 0.0,
-            presence_penalty: 0.0,
-            logit_bias: Vec::new(),
-            seed: 0,
-        }
-    }
-}
-
 /// One piece of an answer.
 #[derive(Debug, Clone, Default)]
 pub struct Chunk {
+    /// How many of the tokens sent so far are taken back, before `tokens` are added: they were the beginning of a loop.
+    pub rewind: usize,
     /// New tokens, in order. Stop tokens are not among them.
     pub tokens: Vec<TokenId>,
     /// For each of `tokens`, if asked for.
@@ -141,6 +122,15 @@ pub struct Chunk {
     pub embedding: Vec<f32>,
     /// Set in the last chunk and only there.
     pub finished: Option<Finished>,
+}
+
+impl Chunk {
+    /// Whether it says nothing at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Chunk { rewind, tokens, logprobs, prompt_logprobs, embedding, finished } = self;
+        let lists = logprobs.len() + prompt_logprobs.len() + embedding.len();
+        *rewind == 0 && tokens.is_empty() && lists == 0 && finished.is_none()
+    }
 }
 
 /// The log-probability of a token and of the most probable ones at its place.
@@ -165,12 +155,27 @@ pub struct Finished {
     pub completion_tokens: usize,
     /// What the prefix cache had of the prompt.
     pub cache: CacheReport,
+    /// That the answer repeated itself, if it did and the guard was on.
+    pub repetition: Option<Repetition>,
     /// From submission to the first step with this request.
     pub queued: Duration,
     /// From the first step to the first token, or to the end if there is none.
     pub prompt: Duration,
     /// From the first token to the last.
     pub generation: Duration,
+}
+
+/// What was repeated in an answer: the last loop that was found, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repetition {
+    /// Tokens of the unit that was repeated.
+    pub period_tokens: usize,
+    /// How often the whole unit stood there.
+    pub repeats: usize,
+    /// Tokens that were taken out of the answer, of all loops together.
+    pub tokens_trimmed: usize,
+    /// Whether the answer found a way out and ended in another way.
+    pub recovered: bool,
 }
 
 /// What the prefix cache had of a prompt when the request began to run.
@@ -193,6 +198,8 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` or the context is used up.
     Length,
+    /// It repeated itself and did not stop to; what was repeated is not in it.
+    Repetition,
     /// The client cancelled it or the engine shuts down.
     Cancelled,
     /// Its deadline came first.

@@ -1,11 +1,11 @@
 //! The choice of the next token: a pure function of (logits, parameters, history).
 //!
-//! The seed and the position (the history's length) give the random number, so a choice can be repeated at any
+//! The seed, the position (the history's length) and the attempt at it give the random number, so a choice can be repeated at any
 //! time, in any batch, on any machine: there is no generator to advance and no clock. The order, which is
 //! llama.cpp's default as far as both have the same:
 //!
-//! logit bias, forbidden tokens → repeat penalty → frequency and presence penalty → top-k → typical → top-p →
-//! min-p → temperature → draw
+//! logit bias, forbidden tokens → repeat penalty → frequency and presence penalty → DRY → way out of a loop → top-nσ →
+//! top-k → typical → top-p → min-p → XTC → temperature, which may be dynamic → draw
 //!
 //! Each works on what the one before it left, and probabilities up to the draw are those at temperature 1. At
 //! temperature 0 the largest logit after the penalties is taken, whatever the filters. Of two equal logits the
@@ -14,12 +14,16 @@
 //! is so close to 1 that nearly all of it is kept.
 
 mod changes;
+mod dry;
+mod dynamic_temperature;
 mod exponential;
 mod philox;
 mod selection;
+mod top_n_sigma;
 mod typical;
+mod xtc;
 
-use crate::request::{Sampling, TokenId, TokenLogprobs};
+use crate::request::{Dry, Sampling, TokenId, TokenLogprobs};
 use changes::Changes;
 use exponential::{exp, sum_exp};
 use selection::{Candidate, nucleus, sort, top};
@@ -49,6 +53,10 @@ pub struct Place<'a> {
     pub forbidden: &'a [TokenId],
     /// The tokens that may come here, a bit for each as `text::grammar` has them; none if all may.
     pub allowed: Option<&'a [u32]>,
+    /// How often what stood here was taken back.
+    pub attempt: u32,
+    /// A penalty on what the answer, without the prompt, would repeat: the way out of a loop.
+    pub way_out: Option<&'a Dry>,
 }
 
 /// The buffers of the choice. They carry nothing from one call to the next.
@@ -88,7 +96,7 @@ impl Sampler {
             };
         }
         let changed = self.changes.apply(logits, sampling, place);
-        let choice = self.choose(logits, sampling, place.history.len());
+        let choice = self.choose(logits, sampling, place);
         self.changes.undo(logits);
         match choice {
             Err(NoChoice::BadLogits) if changed && peak(logits).is_ok() => Err(NoChoice::AllForbidden),
@@ -116,7 +124,12 @@ impl Sampler {
         })
     }
 
-    fn choose(&mut self, logits: &[f32], sampling: &Sampling, position: usize) -> Result<TokenId, NoChoice> {
+    fn choose(
+        &mut self,
+        logits: &[f32],
+        sampling: &Sampling,
+        place: &Place<'_>,
+    ) -> Result<TokenId, NoChoice> {
         let mut peak = peak(logits)?;
         if sampling.temperature == 0.0 || sampling.top_k == 1 {
             return Ok(logits.iter().position(|&l| l == peak).expect("the peak is one of them") as TokenId);
@@ -126,13 +139,21 @@ impl Sampler {
             min_p => peak + min_p.ln(),
         };
         let (typical, top_p) = (sampling.typical_p < 1.0, sampling.top_p < 1.0);
-        if sampling.top_k == 0 && !typical && !top_p {
+        let sigma = sampling.top_n_sigma > 0.0;
+        if sampling.top_k == 0 && !typical && !top_p && !sigma {
             self.gather(logits, floor(peak));
         } else {
+            let sigma_floor = match sigma {
+                true => top_n_sigma::floor(logits, sampling.top_n_sigma, peak),
+                false => f32::NEG_INFINITY,
+            };
             match sampling.top_k {
-                0 if !typical => self.gather_nucleus(logits, sampling.top_p, peak),
-                0 => self.gather(logits, f32::NEG_INFINITY),
-                top_k => top(logits, top_k, &mut self.candidates),
+                0 if !typical && !sigma => self.gather_nucleus(logits, sampling.top_p, peak),
+                0 => self.gather(logits, sigma_floor),
+                top_k => {
+                    top(logits, top_k, &mut self.candidates);
+                    self.candidates.retain(|c| c.logit >= sigma_floor);
+                }
             }
             if typical {
                 keep_typical(&mut self.candidates, sampling.typical_p, peak);
@@ -140,7 +161,7 @@ impl Sampler {
                 let logits = self.candidates.iter().map(|c| c.logit);
                 peak = logits.fold(f32::NEG_INFINITY, f32::max);
             }
-            if top_p && (typical || sampling.top_k > 0) {
+            if top_p && (typical || sigma || sampling.top_k > 0) {
                 self.keep_nucleus(sampling.top_p, peak);
             }
             let floor = floor(peak);
@@ -148,7 +169,22 @@ impl Sampler {
             // One order for the draw, whichever filters came before it.
             self.candidates.sort_unstable_by_key(|c| c.token);
         }
-        Ok(self.draw(sampling.temperature, peak, philox::uniform(sampling.seed, position as u64)))
+        let [uniform, other] = philox::uniforms(sampling.seed, place.history.len() as u64, place.attempt);
+        if other < f64::from(sampling.xtc_probability) {
+            xtc::exclude(&mut self.candidates, sampling.xtc_threshold, peak);
+            peak = self.candidates.iter().map(|c| c.logit).fold(f32::NEG_INFINITY, f32::max);
+        }
+        Ok(self.draw(self.temperature(sampling, peak), peak, uniform))
+    }
+
+    /// The temperature for the candidates.
+    fn temperature(&self, sampling: &Sampling, peak: f32) -> f32 {
+        let Sampling { temperature, dynatemp_range: range, dynatemp_exponent: exponent, .. } = *sampling;
+        if range == 0.0 {
+            return temperature;
+        }
+        // So near to 0 that only the most probable remain, and still a number to divide by.
+        dynamic_temperature::temperature(&self.candidates, peak, temperature, range, exponent).max(1e-6)
     }
 
     /// All tokens whose logits reach the floor are candidates.

@@ -185,6 +185,11 @@ impl Scheduler {
         self.tally.preemptions += 1;
     }
 
+    /// Takes the tokens of a running sequence back until there are `len`. How many of them had been sent on.
+    pub(crate) fn rewind(&mut self, index: usize, len: usize) -> usize {
+        self.running[index].rewind(len, &mut self.pages)
+    }
+
     /// Gives every page back and forgets what they hold: their memory is gone. All running sequences wait.
     pub(crate) fn lose_pages(&mut self) {
         while !self.running.is_empty() {

@@ -42,18 +42,14 @@ pub(crate) fn generate(
         sampling: parameters.sampling(),
         stop_tokens: session.tokenizer.end_of_generation().to_vec(),
         form: ask.form,
+        loop_guard: parameters.loop_guard,
         ..Request::new(ask.prompt, parameters.max_tokens)
     };
     let mut generation = session.submit(request)?;
     let mut decoder = StreamDecoder::new();
     let mut text = String::new();
-    let mut say = |piece: String| -> Outcome {
-        if !piece.is_empty() {
-            on_text(&piece)?;
-            text.push_str(&piece);
-        }
-        Ok(())
-    };
+    let mut tokens: Vec<TokenId> = Vec::new();
+    let piece = |token: TokenId| session.tokenizer.piece(token).unwrap_or_default();
     let finished = loop {
         if unwanted() {
             break None;
@@ -63,12 +59,23 @@ pub(crate) fn generate(
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => unreachable!("the last chunk says so and ends this loop"),
         };
-        for token in chunk.tokens {
-            say(decoder.push(session.tokenizer.piece(token).unwrap_or_default()))?;
+        if chunk.rewind > 0 {
+            // What was said stays where it was said; the answer goes on without it.
+            tokens.truncate(tokens.len() - chunk.rewind);
+            decoder = StreamDecoder::new();
+            text = tokens.iter().map(|&token| decoder.push(piece(token))).collect();
         }
-        if let Some(finished) = chunk.finished {
-            say(decoder.finish())?;
-            break Some(finished);
+        let mut new: String = chunk.tokens.iter().map(|&token| decoder.push(piece(token))).collect();
+        tokens.extend(chunk.tokens);
+        if chunk.finished.is_some() {
+            new.push_str(&std::mem::take(&mut decoder).finish());
+        }
+        if !new.is_empty() {
+            on_text(&new)?;
+            text.push_str(&new);
+        }
+        if chunk.finished.is_some() {
+            break chunk.finished;
         }
     };
     match finished {
@@ -82,6 +89,7 @@ pub(crate) fn reason_word(reason: &FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
+        FinishReason::Repetition => "repetition",
         FinishReason::Cancelled => "cancelled",
         FinishReason::TimedOut => "timed_out",
         FinishReason::Error(_) | FinishReason::Impossible(_) => "error",
@@ -102,6 +110,8 @@ pub(crate) fn generation_speed(finished: &Finished) -> f64 {
 pub(crate) fn speeds(finished: &Finished) -> String {
     let end = match finished.reason {
         FinishReason::Length => " (cut short: --max-tokens or the context is used up)",
+        FinishReason::Repetition => " (ended: it repeated itself; --loop-guard off lets it)",
+        _ if finished.repetition.is_some() => " (it repeated itself on the way and found out of it)",
         _ => "",
     };
     format!(

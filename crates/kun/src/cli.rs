@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
+use engine::request::LoopGuard;
 
+use crate::commands::check::CheckArgs;
 use crate::commands::load::LoadArgs;
 use crate::parameters;
 use crate::settings::ServeArgs;
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Detokenize(DetokenizeArgs),
     /// Render messages with a chat template
     Template(TemplateArgs),
+    /// Find loops in texts and data sets
+    Check(CheckArgs),
     /// Measure how well a model predicts a text
     Perplexity(PerplexityArgs),
     /// Measure this machine, and how near to its limits a model runs
@@ -99,6 +103,10 @@ pub(crate) struct ParameterFlags {
     /// Make the last 64 tokens less probable, 0.1 to 10; 1 is off [default: 1]
     #[arg(long, value_name = "R", value_parser = parameters::repeat_penalty, allow_negative_numbers = true)]
     pub(crate) repeat_penalty: Option<f32>,
+    /// What is done when the answer repeats itself: off, stop there, or recover: go another way
+    /// [default: recover]
+    #[arg(long, value_name = "WAY", value_parser = parameters::loop_guard)]
+    pub(crate) loop_guard: Option<LoopGuard>,
     /// The same seed gives the same answer [default: another one each time]
     #[arg(long, value_name = "N", value_parser = parameters::seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,

@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod bench;
+pub(crate) mod check;
 mod detokenize;
 mod inspect;
 mod key;
@@ -33,6 +34,7 @@ pub(crate) fn dispatch(command: Command, environment: &Environment, interrupts: 
         Command::Detokenize(args) => detokenize::run(&args, environment),
         Command::Template(args) => template::run(&args, environment),
         Command::Perplexity(args) => perplexity::run(&args, environment),
+        Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args, environment),
         Command::Load(args) => load::run(&args, environment, interrupts),
     }

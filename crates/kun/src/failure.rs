@@ -15,6 +15,8 @@ use weights::store::StoreError;
 pub(crate) enum Kind {
     /// Whoever reads our output has gone (`kun … | head`). No trouble at all.
     ReaderGone = 0,
+    /// No trouble: what a command was to look for is there.
+    Found = 1,
     /// A flag, an argument or a file written by the user is wrong.
     Usage = 2,
     /// The model file is broken or this build can't run it.
@@ -58,6 +60,11 @@ impl Failure {
         Failure { kind: Kind::Memory, message: message.into() }
     }
 
+    /// What was looked for is there, and has been told.
+    pub(crate) fn found() -> Self {
+        Failure { kind: Kind::Found, message: String::new() }
+    }
+
     /// Ctrl-C: nothing needs to be said.
     pub(crate) fn interrupted() -> Self {
         Failure { kind: Kind::Interrupted, message: String::new() }
@@ -82,7 +89,7 @@ impl Failure {
     /// What to print, at most three lines; nothing where nothing needs to be said.
     pub(crate) fn message(&self) -> Option<String> {
         match self.kind {
-            Kind::ReaderGone | Kind::Interrupted => None,
+            Kind::ReaderGone | Kind::Found | Kind::Interrupted => None,
             _ => Some(self.to_string()),
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::hash::BuildHasher;
 use std::str::FromStr;
 
-use engine::request::Sampling;
+use engine::request::{LoopGuard, Sampling};
 use weights::catalogue::PromptDefaults;
 
 use crate::cli::ParameterFlags;
@@ -23,13 +23,15 @@ pub(crate) struct Parameters {
     seed: Option<u64>,
     /// The most tokens in an answer.
     pub(crate) max_tokens: usize,
+    /// What is done when an answer repeats itself.
+    pub(crate) loop_guard: LoopGuard,
 }
 
 impl Default for Parameters {
     fn default() -> Self {
         let sampling =
             Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, ..Sampling::default() };
-        Parameters { sampling, seed: None, max_tokens: MAX_TOKENS_DEFAULT }
+        Parameters { sampling, seed: None, max_tokens: MAX_TOKENS_DEFAULT, loop_guard: LoopGuard::Recover }
     }
 }
 
@@ -45,6 +47,7 @@ impl Parameters {
         sampling.min_p = flags.min_p.unwrap_or(sampling.min_p);
         sampling.repeat_penalty = flags.repeat_penalty.unwrap_or(sampling.repeat_penalty);
         parameters.seed = flags.seed;
+        parameters.loop_guard = flags.loop_guard.unwrap_or(parameters.loop_guard);
         parameters.max_tokens = flags.max_tokens.unwrap_or(parameters.max_tokens);
         parameters
     }
@@ -66,6 +69,7 @@ impl Parameters {
             "top-p" => self.sampling.top_p = top_p(value)?,
             "min-p" => self.sampling.min_p = min_p(value)?,
             "repeat-penalty" => self.sampling.repeat_penalty = repeat_penalty(value)?,
+            "loop-guard" => self.loop_guard = loop_guard(value)?,
             "seed" => self.seed = Some(seed(value)?),
             "ctx" | "threads" => {
                 return Err(format!("{name} is fixed once the model is loaded: leave and use --{name}"));
@@ -89,6 +93,7 @@ impl Parameters {
             ("repeat-penalty", s.repeat_penalty.to_string()),
             ("seed", self.seed.map_or("another one for each answer".to_owned(), |seed| seed.to_string())),
             ("max-tokens", self.max_tokens.to_string()),
+            ("loop-guard", loop_guard_word(self.loop_guard).to_owned()),
         ]
     }
 }
@@ -134,6 +139,21 @@ pub(crate) fn repeat_penalty(text: &str) -> Result<f32, String> {
     number(text, 0.1, 10.0)
 }
 
+/// Parses `--loop-guard`.
+pub(crate) fn loop_guard(text: &str) -> Result<LoopGuard, String> {
+    let ways = [LoopGuard::Off, LoopGuard::Stop, LoopGuard::Recover];
+    let way = ways.into_iter().find(|&way| loop_guard_word(way) == text.trim());
+    way.ok_or_else(|| "it must be off, stop or recover".to_owned())
+}
+
+fn loop_guard_word(way: LoopGuard) -> &'static str {
+    match way {
+        LoopGuard::Off => "off",
+        LoopGuard::Stop => "stop",
+        LoopGuard::Recover => "recover",
+    }
+}
+
 /// Parses `--seed`.
 pub(crate) fn seed(text: &str) -> Result<u64, String> {
     number(text, 0, u64::MAX)
@@ -168,10 +188,12 @@ mod tests {
     fn set_knows_every_parameter_that_it_shows_and_names_them_for_one_that_it_does_not() {
         let mut parameters = Parameters::default();
         for (name, _) in Parameters::default().shown() {
-            parameters.set(name, "1").expect(name);
+            let value = if name == "loop-guard" { "off" } else { "1" };
+            parameters.set(name, value).expect(name);
         }
         assert_eq!(parameters.sampling(), Sampling { seed: 1, ..parameters.sampling.clone() });
-        assert!(parameters.shown().iter().all(|(_, value)| value == "1"), "{:?}", parameters.shown());
+        let is_set = |value: &str| value == "1" || value == "off";
+        assert!(parameters.shown().iter().all(|(_, value)| is_set(value)), "{:?}", parameters.shown());
         parameters.set("top_p", "0.5").expect("underscores do as well");
         assert_eq!(parameters.sampling().top_p, 0.5);
         assert!(parameters.set("heat", "1").expect_err("unknown").contains("repeat-penalty"));

@@ -276,7 +276,7 @@ fn next(generation: &mut Generation) -> Outcome<Chunk> {
 /// An answer's end, if it ended by itself.
 pub(crate) fn checked(finished: Finished) -> Outcome<Finished> {
     match &finished.reason {
-        FinishReason::Stop | FinishReason::Length => Ok(finished),
+        FinishReason::Stop | FinishReason::Length | FinishReason::Repetition => Ok(finished),
         FinishReason::Cancelled | FinishReason::TimedOut => Err(Failure::interrupted()),
         FinishReason::Impossible(why) => Err(Failure::usage(why)),
         FinishReason::Error(why) => {

@@ -18,6 +18,8 @@ pub(crate) async fn collect(mut running: Running) -> Result<Vec<Answer>, ApiErro
         match event {
             Event::Piece { choice, piece } => {
                 let whole = &mut pieces[choice];
+                whole.text.truncate(whole.text.len() - piece.taken_back.text_bytes);
+                whole.tokens.truncate(whole.tokens.len() - piece.taken_back.tokens);
                 whole.text.push_str(&piece.text);
                 whole.tokens.extend(piece.tokens);
                 whole.prompt_logprobs.extend(piece.prompt_logprobs);

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use engine::request::LoopGuard;
+
 use crate::keys::Key;
 use crate::tls::Tls;
 
@@ -17,6 +19,8 @@ pub struct Config {
     pub body_memory_bytes: usize,
     /// Tokens that an answer may be asked to have; none: the context.
     pub max_tokens_limit: Option<usize>,
+    /// What is done with an answer that repeats itself, if its request doesn't say.
+    pub loop_guard: LoopGuard,
     /// Answers of one request: prompts times choices.
     pub choices_max: usize,
     /// How long a request may take from its arrival to its last token.
@@ -53,6 +57,7 @@ impl Default for Config {
             body_bytes_max: 16 << 20,
             body_memory_bytes: 64 << 20,
             max_tokens_limit: None,
+            loop_guard: LoopGuard::Recover,
             choices_max: 128,
             request_timeout: None,
             drain_timeout: Duration::from_secs(30),

@@ -130,7 +130,9 @@ async fn last(generation: &mut Generation) -> Chunk {
 fn vector(chunk: Chunk) -> Result<(Vec<f32>, Finished), ApiError> {
     let finished = chunk.finished.expect("the last chunk says how it ended");
     match finished.reason {
-        FinishReason::Stop | FinishReason::Length => Ok((chunk.embedding, finished)),
+        FinishReason::Stop | FinishReason::Length | FinishReason::Repetition => {
+            Ok((chunk.embedding, finished))
+        }
         FinishReason::Cancelled => Err(shutting_down()),
         FinishReason::TimedOut => Err(timed_out()),
         FinishReason::Impossible(why) => Err(ApiError::invalid(why)),

@@ -53,6 +53,8 @@ struct Progress {
     timings: Timings,
     /// Of the last of its answers to end.
     finish: Option<&'static str>,
+    /// What became of the last one that repeated itself.
+    repetition: Option<&'static str>,
     cancelled: bool,
 }
 
@@ -107,6 +109,11 @@ impl Exchange {
         longest.generation = longest.generation.max(timings.generation);
     }
 
+    /// An answer has repeated itself.
+    pub(crate) fn repeated(&self, outcome: &'static str) {
+        self.progress().repetition = Some(outcome);
+    }
+
     /// Nobody waits for its answers any more.
     pub(crate) fn cancelled(&self) {
         self.progress().cancelled = true;
@@ -144,6 +151,7 @@ impl Exchange {
             generation_ms = milliseconds(progress.timings.generation),
             total_ms = milliseconds(self.started.elapsed()),
             finish_reason = progress.finish,
+            repetition = progress.repetition,
             // Without a status the client has gone before there was one.
             cancelled = progress.cancelled || progress.status.is_none(),
             "request"

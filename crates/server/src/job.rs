@@ -3,11 +3,13 @@
 //! A wire request becomes [`Parameters`] (what was said, with the names it was said under) and then a [`Job`] that can
 //! only fail for lack of room. Every 400 is decided on the way.
 
+mod samplers;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::request::{Form, Rank, Request, Sampling, TokenId};
+use engine::request::{Form, LoopGuard, Rank, Request, Sampling, TokenId};
 use text::stop::{STOP_STRINGS_MAX, StopStrings};
 
 use crate::config::Config;
@@ -15,6 +17,8 @@ use crate::error::ApiError;
 use crate::exchange::Exchange;
 use crate::forms::{self, Wanted};
 use crate::model::ServedModel;
+
+pub(crate) use samplers::Samplers;
 
 /// Bytes of a stop string.
 const STOP_BYTES_MAX: usize = 1024;
@@ -43,6 +47,7 @@ pub(crate) struct Job {
     /// How many of them are the model's own, which clients are not told of.
     pub(crate) model_stops: usize,
     pub(crate) stop_strings: Vec<String>,
+    pub(crate) loop_guard: LoopGuard,
     /// Alternatives beside each token of an answer.
     pub(crate) logprobs: Option<usize>,
     /// Alternatives beside each token of the prompt.
@@ -85,6 +90,7 @@ pub(crate) struct Parameters {
     pub(crate) frequency_penalty: Option<f32>,
     pub(crate) presence_penalty: Option<f32>,
     pub(crate) logit_bias: BTreeMap<String, f64>,
+    pub(crate) samplers: Samplers,
     pub(crate) seed: Option<Seed>,
     /// The value and the name of its field.
     pub(crate) max_tokens: Option<(i64, &'static str)>,
@@ -96,6 +102,7 @@ pub(crate) struct Parameters {
     pub(crate) stop: Vec<String>,
     pub(crate) stop_token_ids: Vec<i64>,
     pub(crate) ignore_eos: bool,
+    pub(crate) loop_guard: Option<LoopGuard>,
     pub(crate) n: Option<i64>,
     pub(crate) priority: Option<i64>,
     pub(crate) deadline_ms: Option<i64>,
@@ -123,6 +130,7 @@ impl Parameters {
         let stop_tokens = self.stop_tokens(&model)?;
         let model_stops = if self.ignore_eos { 0 } else { model.tokenizer.end_of_generation().len() };
         let stop_strings = self.stop_strings()?;
+        let loop_guard = self.loop_guard(config);
         let choices = self.choices(prompts.len(), &model, config)?;
         let rank = self.rank(&caller)?;
         Ok(Job {
@@ -136,6 +144,7 @@ impl Parameters {
             stop_tokens,
             model_stops,
             stop_strings,
+            loop_guard,
             logprobs: None,
             prompt_logprobs: None,
             show_specials: self.show_specials,
@@ -152,7 +161,7 @@ impl Parameters {
         let plain = Sampling::default();
         let top_k = whole("top_k", self.top_k, -1, i64::from(i32::MAX))?;
         let repeat_window = whole("repeat_last_n", self.repeat_window, -1, i64::from(i32::MAX))?;
-        Ok(Sampling {
+        let sampling = Sampling {
             temperature: within("temperature", self.temperature, 0.0, 2.0)?.unwrap_or(defaults.temperature),
             // -1 is how some clients say "all".
             top_k: top_k.map_or(defaults.top_k, |k| usize::try_from(k).unwrap_or(0)),
@@ -166,7 +175,9 @@ impl Parameters {
             presence_penalty: within("presence_penalty", self.presence_penalty, -2.0, 2.0)?.unwrap_or(0.0),
             logit_bias: self.logit_bias(model)?,
             seed: self.seed.map_or_else(random_seed, |seed| Ok(seed.0))?,
-        })
+            ..plain
+        };
+        self.add_samplers(sampling, model)
     }
 
     fn logit_bias(&self, model: &ServedModel) -> Result<Vec<(TokenId, f32)>, ApiError> {
@@ -269,6 +280,12 @@ impl Parameters {
         Ok(self.stop.clone())
     }
 
+    fn loop_guard(&self, config: &Config) -> LoopGuard {
+        // An answer that may not end where the model would is bound to repeat itself, and its length is what is wanted.
+        let usual = if self.ignore_eos { LoopGuard::Off } else { config.loop_guard };
+        self.loop_guard.unwrap_or(usual)
+    }
+
     fn choices(&self, prompts: usize, model: &ServedModel, config: &Config) -> Result<usize, ApiError> {
         // They enter the queue together or not at all: more than it has places for would never be taken.
         let most = config.choices_max.min(model.handle.limits().queue_max);
@@ -335,6 +352,7 @@ impl Job {
                     prompt_logprobs: self.prompt_logprobs,
                     logprobs: self.logprobs,
                     form: self.form.clone(),
+                    loop_guard: self.loop_guard,
                     rank: self.rank,
                     ..Request::new(prompt.clone(), max_tokens)
                 });

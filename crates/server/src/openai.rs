@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use crate::answers::Totals;
 use crate::cache_doctor::CacheDebug;
 use crate::error::ApiError;
-use crate::running::{Finish, StoppedBy};
+use crate::running::{Ending, Finish, StoppedBy};
 
 /// Tokens that a request took.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -102,12 +102,14 @@ impl Timings {
 /// The word for how an answer ended.
 pub(crate) fn finish_reason(reason: Finish) -> &'static str {
     match reason {
-        Finish::Stop => "stop",
+        // None of the API's words says it. It has ended before its limit, so that clients need not ask for the rest; what
+        // happened stands in `stop_reason`.
+        Finish::Stop | Finish::Repetition => "stop",
         Finish::Length => "length",
     }
 }
 
-/// What else there is to say of the end: the stop string or token.
+/// What else there is to say of the end: the stop string or token, or `repetition`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum StopReason {
@@ -116,11 +118,54 @@ pub(crate) enum StopReason {
 }
 
 impl StopReason {
-    pub(crate) fn of(stopped_by: Option<StoppedBy>) -> Option<Self> {
-        stopped_by.map(|stop| match stop {
+    pub(crate) fn of(ending: &Ending) -> Option<Self> {
+        if ending.reason == Finish::Repetition {
+            return Some(StopReason::Text("repetition".to_owned()));
+        }
+        ending.stopped_by.clone().map(|stop| match stop {
             StoppedBy::Text(text) => StopReason::Text(text),
             StoppedBy::Token(token) => StopReason::Token(token),
         })
+    }
+}
+
+/// What is done when an answer repeats itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LoopGuard {
+    Off,
+    Stop,
+    Recover,
+}
+
+impl From<LoopGuard> for engine::request::LoopGuard {
+    fn from(guard: LoopGuard) -> Self {
+        match guard {
+            LoopGuard::Off => Self::Off,
+            LoopGuard::Stop => Self::Stop,
+            LoopGuard::Recover => Self::Recover,
+        }
+    }
+}
+
+/// What an answer repeated: the last loop in it. An addition to the original API.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct Repetition {
+    /// Tokens of what was repeated.
+    period_tokens: usize,
+    /// How often it stood there.
+    repeats: usize,
+    /// Tokens that were taken out of the answer for all loops.
+    tokens_trimmed: usize,
+    /// Whether the answer found a way out and ended in another way.
+    recovered: bool,
+}
+
+impl Repetition {
+    pub(crate) fn of(ending: &Ending) -> Option<Self> {
+        let engine::request::Repetition { period_tokens, repeats, tokens_trimmed, recovered } =
+            ending.repetition?;
+        Some(Repetition { period_tokens, repeats, tokens_trimmed, recovered })
     }
 }
 

@@ -3,6 +3,9 @@
 //! [`Running`] is polled by whoever answers the client; dropping it cancels what is left in the engine. Text is given
 //! out as soon as it is certain: the beginning of a character and what may become a stop string are held back, and the
 //! tokens beside it wait with their text, so that neither says what the other doesn't.
+//!
+//! The engine may take back tokens of an answer that repeats itself. What that means for text which was given out is said
+//! in the next piece: an answer that is told at once leaves it out, a stream has sent it already and goes on behind it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use engine::engine::Generation;
-use engine::request::{CacheReport, Chunk, FinishReason, Finished, TokenId, TokenLogprobs};
+use engine::request::{CacheReport, Chunk, FinishReason, Finished, Repetition, TokenId, TokenLogprobs};
 use text::decoder::StreamDecoder;
 use text::stop::StopStrings;
 
@@ -34,11 +37,20 @@ pub(crate) enum Event {
 /// More of an answer.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Piece {
+    /// What is taken back of what was given out before.
+    pub(crate) taken_back: TakenBack,
     pub(crate) text: String,
     /// The tokens whose text has come out, with what was asked for beside them.
     pub(crate) tokens: Vec<Token>,
     /// For each prompt token but the first, if asked for; in the first piece only.
     pub(crate) prompt_logprobs: Vec<TokenLogprobs>,
+}
+
+/// The end of what was given out of an answer, which is taken back.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TakenBack {
+    pub(crate) text_bytes: usize,
+    pub(crate) tokens: usize,
 }
 
 /// A token of an answer.
@@ -57,6 +69,8 @@ pub(crate) struct Ending {
     pub(crate) usage: Usage,
     pub(crate) timings: Timings,
     pub(crate) cache: CacheReport,
+    /// That it repeated itself, and what became of it.
+    pub(crate) repetition: Option<Repetition>,
 }
 
 /// Why an answer ended, as clients are told.
@@ -64,6 +78,8 @@ pub(crate) struct Ending {
 pub(crate) enum Finish {
     Stop,
     Length,
+    /// It repeated itself.
+    Repetition,
 }
 
 /// What a request named and the answer came to.
@@ -110,7 +126,10 @@ struct Choice {
     named_stops: Arc<[TokenId]>,
     /// The field that the answer's form came from.
     form_field: Option<Arc<str>>,
-    completion_tokens: usize,
+    /// The stop strings before the answer began, to go through it again.
+    stops_at_first: StopStrings,
+    /// The answer so far.
+    taken: Vec<Token>,
     /// Bytes of text that came from tokens, and bytes that were given out.
     decoded: usize,
     shown: usize,
@@ -121,6 +140,15 @@ struct Choice {
     pace: Pace,
 }
 
+impl Piece {
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
+            && self.tokens.is_empty()
+            && self.prompt_logprobs.is_empty()
+            && self.taken_back == TakenBack::default()
+    }
+}
+
 impl Running {
     /// Hands a job to the engine.
     pub(crate) fn start(job: &Job) -> Result<Running, ApiError> {
@@ -128,15 +156,17 @@ impl Running {
         let prompt_tokens = job.prompts.iter().map(Vec::len).sum();
         let meter = Meter::new(job.exchange.as_ref(), &job.model.name, generations.len(), prompt_tokens);
         let named_stops: Arc<[TokenId]> = job.stop_tokens[job.model_stops..].into();
+        let stops =
+            StopStrings::new(&job.stop_strings).expect("they were checked when the request was lowered");
         let choices = generations.into_iter().enumerate().map(|(index, generation)| Choice {
             generation: Some(generation),
             named_stops: Arc::clone(&named_stops),
             form_field: job.form_field.clone(),
             decoder: StreamDecoder::new(),
-            stops: StopStrings::new(&job.stop_strings)
-                .expect("they were checked when the request was lowered"),
+            stops: stops.clone(),
+            stops_at_first: stops.clone(),
             show_specials: job.show_specials,
-            completion_tokens: 0,
+            taken: Vec::new(),
             decoded: 0,
             shown: 0,
             waiting: VecDeque::new(),
@@ -204,22 +234,28 @@ impl Choice {
     fn take(&mut self, choice: usize, mut chunk: Chunk, model: &ServedModel, ready: &mut VecDeque<Event>) {
         let mut piece =
             Piece { prompt_logprobs: std::mem::take(&mut chunk.prompt_logprobs), ..Piece::default() };
+        if chunk.rewind > 0 && self.stop.is_none() {
+            piece.taken_back = self.take_back(chunk.rewind, model);
+        }
         let mut logprobs = std::mem::take(&mut chunk.logprobs).into_iter();
         for &id in &chunk.tokens {
             if self.stop.is_none() {
-                self.completion_tokens += 1;
-                self.take_token(Token { id, logprobs: logprobs.next() }, model, &mut piece);
+                let token = Token { id, logprobs: logprobs.next() };
+                self.taken.push(token.clone());
+                self.take_token(token, model, &mut piece);
             }
         }
         let ended = chunk.finished.as_ref().map(|finished| &finished.reason);
-        if matches!(ended, Some(FinishReason::Stop | FinishReason::Length)) && self.stop.is_none() {
+        let by_itself =
+            matches!(ended, Some(FinishReason::Stop | FinishReason::Length | FinishReason::Repetition));
+        if by_itself && self.stop.is_none() {
             let rest = std::mem::take(&mut self.decoder).finish();
             self.show(&rest, &mut piece);
             if self.stop.is_none() {
                 self.flush(&mut piece);
             }
         }
-        if !piece.text.is_empty() || !piece.tokens.is_empty() || !piece.prompt_logprobs.is_empty() {
+        if !piece.is_empty() {
             ready.push_back(Event::Piece { choice, piece });
         }
         if let Some(finished) = chunk.finished {
@@ -229,6 +265,25 @@ impl Choice {
             && let Some(generation) = &self.generation
         {
             generation.cancel();
+        }
+    }
+
+    /// Takes tokens of the answer back, by going through those that are kept again.
+    fn take_back(&mut self, tokens: usize, model: &ServedModel) -> TakenBack {
+        let (shown, given) = (self.shown, self.taken.len() - self.waiting.len());
+        self.taken.truncate(self.taken.len().saturating_sub(tokens));
+        self.decoder = StreamDecoder::new();
+        self.stops = self.stops_at_first.clone();
+        (self.decoded, self.shown) = (0, 0);
+        self.waiting.clear();
+        let mut again = Piece::default();
+        for token in self.taken.clone() {
+            self.take_token(token, model, &mut again);
+        }
+        // As much is out as there was, or less: what was certain once is so again.
+        TakenBack {
+            text_bytes: shown.saturating_sub(self.shown),
+            tokens: given.saturating_sub(again.tokens.len()),
         }
     }
 
@@ -271,6 +326,7 @@ impl Choice {
             _ if stop.is_some() => Finish::Stop,
             FinishReason::Stop => Finish::Stop,
             FinishReason::Length => Finish::Length,
+            FinishReason::Repetition => Finish::Repetition,
             FinishReason::Cancelled => return Event::Failed(shutting_down()),
             FinishReason::TimedOut => return Event::Failed(timed_out()),
             FinishReason::Impossible(why) => {
@@ -279,8 +335,7 @@ impl Choice {
             FinishReason::Error(why) => return Event::Failed(ApiError::internal(why)),
         };
         // After a stop string the engine may have been a token ahead.
-        let completion_tokens =
-            if stop.is_some() { self.completion_tokens } else { finished.completion_tokens };
+        let completion_tokens = if stop.is_some() { self.taken.len() } else { finished.completion_tokens };
         let usage = Usage {
             prompt_tokens: finished.prompt_tokens,
             cached_tokens: finished.cache.cached_tokens,
@@ -290,7 +345,8 @@ impl Choice {
             Timings { queue: finished.queued, prompt: finished.prompt, generation: finished.generation };
         let named = finished.stop_token.filter(|token| self.named_stops.contains(token));
         let stopped_by = stop.map(StoppedBy::Text).or(named.map(StoppedBy::Token));
-        Event::End { choice, ending: Ending { reason, stopped_by, usage, timings, cache: finished.cache } }
+        let (cache, repetition) = (finished.cache, finished.repetition);
+        Event::End { choice, ending: Ending { reason, stopped_by, usage, timings, cache, repetition } }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Bytes to tokens to messages and back: tokenizers, incremental decoding, stop strings, chat templates,
-//! and what models answer.
+//! what models answer, the forms of answers, repetitions.
 //!
 //! Pure functions over plain data: no clocks, no files, and no threads but the one whose stack a template runs on.
 
@@ -7,6 +7,7 @@
 
 pub mod decoder;
 pub mod grammar;
+pub mod repetition;
 pub mod speech;
 pub mod stop;
 pub mod template;

@@ -2,6 +2,7 @@
 
 use crate::batch::{LogitsWanted, Span};
 use crate::form::FormState;
+use crate::guard::Verdict;
 use crate::pooling::BadHidden;
 use crate::request::{Chunk, FinishReason, TokenId};
 use crate::sampler::{NoChoice, Place, Sampler};
@@ -16,6 +17,14 @@ pub(super) struct Piece {
     pub(super) generated: u64,
     /// Set if it is the last.
     pub(super) reason: Option<FinishReason>,
+    /// Set if the answer repeats itself: the sequence is to be taken back until it has so many tokens, before this is sent.
+    pub(super) rewind_to: Option<usize>,
+}
+
+impl Piece {
+    fn last(chunk: Chunk, reason: FinishReason) -> Self {
+        Piece { chunk, generated: 0, reason: Some(reason), rewind_to: None }
+    }
 }
 
 /// What a pass gave for one span.
@@ -77,56 +86,99 @@ pub(super) fn advance(
         chunk.embedding = sequence.pool.unit()?;
     }
     if request.max_tokens == 0 {
-        return Ok(Some(Piece { chunk, generated: 0, reason: Some(FinishReason::Length) }));
+        return Ok(Some(Piece::last(chunk, FinishReason::Length)));
     }
     let last_row_start = logits.len() - vocabulary;
     let row = &mut logits[last_row_start..];
     let before = sequence.tokens.len();
-    let reason = choose(sequence, row, sampler, &mut chunk, context_tokens)?;
-    let generated = (sequence.tokens.len() - before) as u64;
-    Ok(Some(Piece { chunk, generated, reason }))
+    let mut piece = match sequence.form.take() {
+        Some(form) => formed(sequence, form, row, sampler, context_tokens)?,
+        None => free(sequence, row, sampler, context_tokens)?,
+    };
+    piece.chunk.prompt_logprobs = chunk.prompt_logprobs;
+    piece.generated = (sequence.tokens.len() - before) as u64;
+    Ok(Some(piece))
 }
 
-/// Chooses the next token, with those that the answer's form adds to it. Why the answer ends with them, if it does.
-fn choose(
+/// The next token of an answer that may be anything.
+fn free(
     sequence: &mut Sequence,
     row: &mut [f32],
     sampler: &mut Sampler,
-    chunk: &mut Chunk,
     context_tokens: usize,
-) -> Result<Option<FinishReason>, BadRows> {
-    let mut form = sequence.form.take();
-    let forced = form.as_mut().and_then(|form| form.pop_forced());
+) -> Result<Piece, BadRows> {
+    let token = match sequence.guard.forced(&sequence.request) {
+        Some(token) => token,
+        None => choose(sequence, None, row, sampler)?,
+    };
+    sequence.tokens.push(token);
+    if sequence.request.stop_tokens.contains(&token) {
+        return Ok(Piece::last(Chunk::default(), FinishReason::Stop));
+    }
+    if let Some(top_n) = sequence.request.logprobs {
+        sequence.held_logprobs.push(sampler.logprobs(row, token, top_n)?);
+    }
+    Ok(judge(sequence, Chunk::default(), context_tokens))
+}
+
+/// The next token of an answer that must have a form, with those that the form adds to it.
+fn formed(
+    sequence: &mut Sequence,
+    mut form: Box<FormState>,
+    row: &mut [f32],
+    sampler: &mut Sampler,
+    context_tokens: usize,
+) -> Result<Piece, BadRows> {
+    let forced = form.pop_forced();
     let token = match forced {
         Some(token) => token,
-        None => sample(sequence, form.as_deref_mut(), row, sampler)?,
+        None => choose(sequence, Some(&mut form), row, sampler)?,
     };
-    if let Some(top_n) = sequence.request.logprobs
-        && !is_end(sequence, form.as_deref(), token)
-    {
-        chunk.logprobs = vec![sampler.logprobs(row, token, top_n)?];
-    }
-    let mut reason = add(sequence, form.as_deref(), token, chunk, context_tokens);
-    if let Some(form) = &mut form
-        && reason != Some(FinishReason::Stop)
-    {
+    let mut reason = add(sequence, &form, token, context_tokens);
+    if reason != Some(FinishReason::Stop) {
+        if let Some(top_n) = sequence.request.logprobs {
+            sequence.held_logprobs.push(sampler.logprobs(row, token, top_n)?);
+        }
         if forced.is_none() {
             form.commit(&sequence.tokens[sequence.prompt_tokens..])?;
         }
         // Each log-probability needs its row, so there they come one by one.
         while reason.is_none() && sequence.request.logprobs.is_none() {
             let Some(token) = form.pop_forced() else { break };
-            reason = add(sequence, Some(form), token, chunk, context_tokens);
+            reason = add(sequence, &form, token, context_tokens);
         }
         if form.is_complete() {
             reason = Some(FinishReason::Stop);
         }
     }
-    sequence.form = form;
-    Ok(reason)
+    sequence.form = Some(form);
+    let mut chunk = Chunk::default();
+    if reason.is_none() {
+        sequence.release(&mut chunk, false);
+    }
+    Ok(Piece { chunk, generated: 0, reason, rewind_to: None })
 }
 
-fn sample(
+/// Adds a token to an answer with a form. Why the answer ends with it, if it does.
+fn add(
+    sequence: &mut Sequence,
+    form: &FormState,
+    token: TokenId,
+    context_tokens: usize,
+) -> Option<FinishReason> {
+    sequence.tokens.push(token);
+    if sequence.request.stop_tokens.contains(&token) || form.ends_with(token) {
+        return Some(FinishReason::Stop);
+    }
+    is_full(sequence, context_tokens).then_some(FinishReason::Length)
+}
+
+fn is_full(sequence: &Sequence, context_tokens: usize) -> bool {
+    sequence.completion_tokens() >= sequence.request.max_tokens || sequence.tokens.len() >= context_tokens
+}
+
+/// The token that follows a sequence by its last row of logits.
+fn choose(
     sequence: &Sequence,
     form: Option<&mut FormState>,
     row: &mut [f32],
@@ -139,31 +191,28 @@ fn sample(
         prompt_tokens: sequence.prompt_tokens,
         forbidden: if early { &request.stop_tokens } else { &[] },
         allowed: form.map(FormState::allowed).transpose()?.flatten(),
+        attempt: sequence.guard.attempts(),
+        way_out: sequence.guard.way_out(),
     };
     Ok(sampler.sample(row, &request.sampling, &place)?)
 }
 
-/// Adds a token to the answer. Why the answer ends with it, if it does.
-fn add(
-    sequence: &mut Sequence,
-    form: Option<&FormState>,
-    token: TokenId,
-    chunk: &mut Chunk,
-    context_tokens: usize,
-) -> Option<FinishReason> {
-    sequence.tokens.push(token);
-    if is_end(sequence, form, token) {
-        return Some(FinishReason::Stop);
-    }
-    chunk.tokens.push(token);
-    let full = sequence.completion_tokens() >= sequence.request.max_tokens
-        || sequence.tokens.len() >= context_tokens;
-    full.then_some(FinishReason::Length)
-}
-
-/// Whether a token ends the answer and is not part of it.
-fn is_end(sequence: &Sequence, form: Option<&FormState>, token: TokenId) -> bool {
-    sequence.request.stop_tokens.contains(&token) || form.is_some_and(|form| form.ends_with(token))
+/// Sends the newest token on, or not, as the guard says.
+fn judge(sequence: &mut Sequence, mut chunk: Chunk, context_tokens: usize) -> Piece {
+    let Sequence { guard, request, tokens, prompt_tokens, .. } = &mut *sequence;
+    let prompt_tokens = *prompt_tokens;
+    let back = |reason, kept| (reason, Some(prompt_tokens + kept));
+    let (reason, rewind_to) = match guard.look(request, &tokens[prompt_tokens..]) {
+        Verdict::Rewind(kept) => back(None, kept),
+        Verdict::Stop(kept) => back(Some(FinishReason::Repetition), kept),
+        verdict => {
+            if verdict == Verdict::Pass {
+                sequence.release(&mut chunk, false);
+            }
+            (is_full(sequence, context_tokens).then_some(FinishReason::Length), None)
+        }
+    };
+    Piece { chunk, generated: 0, reason, rewind_to }
 }
 
 /// Position p's row says how probable token p + 1 was.

@@ -76,13 +76,14 @@ impl Generation {
                 prompt_tokens: self.prompt_tokens,
                 completion_tokens: self.completion_tokens,
                 cache: CacheReport::default(),
+                repetition: None,
                 queued: Duration::ZERO,
                 prompt: Duration::ZERO,
                 generation: Duration::ZERO,
             };
             Chunk { finished: Some(finished), ..Chunk::default() }
         });
-        self.completion_tokens += chunk.tokens.len();
+        self.completion_tokens = self.completion_tokens.saturating_sub(chunk.rewind) + chunk.tokens.len();
         self.ended = chunk.finished.is_some();
         chunk
     }

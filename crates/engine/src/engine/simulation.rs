@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-use super::mock::{Mock, Random, prompt, request};
+use super::mock::{LOOPS, Mock, Random, prompt, request};
 use super::oracle::{answer, collect};
 use super::thread::Engine;
 use super::{Counters, Generation, Message, Place, Sink};
@@ -32,6 +32,7 @@ struct Tally {
     timed_out: usize,
     preemptions: u64,
     prefix_tokens_hit: u64,
+    loops_caught: u64,
     /// The most that the prefix cache saved of one prompt.
     cached_tokens_max: usize,
 }
@@ -79,7 +80,7 @@ fn small_batches_and_few_rows() {
 
 #[test]
 fn seeds_of_all_kinds() {
-    let mut preemptions = 0;
+    let (mut preemptions, mut loops_caught) = (0, 0);
     for seed in 100..130 {
         let mut random = Random(seed);
         let limits = Limits {
@@ -89,8 +90,11 @@ fn seeds_of_all_kinds() {
             prompt_logits_bytes: random.below(10_000),
             ..unpaced()
         };
-        preemptions += simulate(seed, limits).preemptions;
+        let tally = simulate(seed, limits);
+        preemptions += tally.preemptions;
+        loops_caught += tally.loops_caught;
     }
+    assert!(loops_caught > 100, "only {loops_caught} loops");
     assert!(preemptions > 100, "only {preemptions} preemptions: memory is too plenty for this test");
 }
 
@@ -141,7 +145,12 @@ fn simulate(seed: u64, limits: Limits) -> Tally {
     let ended = stats.finished + stats.cancelled + stats.timed_out;
     assert_eq!(ended as usize, tally.finished + tally.cancelled + tally.timed_out);
     assert!(stats.prefix_tokens_hit <= stats.prefix_tokens_queried);
-    Tally { preemptions: stats.preemptions, prefix_tokens_hit: stats.prefix_tokens_hit, ..tally }
+    Tally {
+        preemptions: stats.preemptions,
+        prefix_tokens_hit: stats.prefix_tokens_hit,
+        loops_caught: stats.loops_caught,
+        ..tally
+    }
 }
 
 /// One request, or several that differ in their seeds alone.
@@ -156,10 +165,18 @@ fn requests(random: &mut Random, conversations: &[Vec<TokenId>]) -> Vec<Request>
         tokens.truncate(random.below(CONTEXT - common));
         tokens.splice(0..0, known[..common].iter().copied());
     }
-    let mut request = request(tokens, random.below(CONTEXT));
+    let loops = random.below(12) == 0;
+    if loops {
+        // Room for a loop: a short prompt, and all the tokens that there are.
+        tokens.truncate(1 + random.below(6));
+        tokens.push(LOOPS);
+    }
+    let mut request = request(tokens, if loops { CONTEXT } else { random.below(CONTEXT) });
     request.prompt_logprobs = (random.below(4) == 0).then_some(2);
     request.logprobs = [None, Some(2)][random.below(2)];
-    request.stop_tokens = (0..random.below(3)).map(|_| random.below(90) as TokenId).collect();
+    if !loops {
+        request.stop_tokens = (0..random.below(3)).map(|_| random.below(90) as TokenId).collect();
+    }
     request.rank = Rank {
         owner: random.below(3) as u64,
         priority: [-1, 0, 0, 0, 1][random.below(5)],
@@ -214,7 +231,9 @@ fn read(open: &mut Open, limits: &Limits, tally: &mut Tally, conversations: &mut
     let expect = answer(&open.request, limits);
     if got.reason == FinishReason::TimedOut {
         assert!(open.request.rank.deadline.is_some_and(|deadline| deadline <= Instant::now()));
-        assert!(expect.tokens.starts_with(&got.tokens), "{:?}", open.request);
+        // What it had when its time was up may be taken back later.
+        let is_on_its_way = got.repetition != expect.repetition || expect.tokens.starts_with(&got.tokens);
+        assert!(is_on_its_way || open.request.prompt.contains(&LOOPS), "{:?}", open.request);
         tally.timed_out += 1;
         return true;
     }
@@ -231,6 +250,7 @@ struct Progress {
     arrival: u64,
     tokens: usize,
     computed: usize,
+    attempts: u32,
 }
 
 impl Progress {
@@ -242,6 +262,7 @@ impl Progress {
             arrival: senior.arrival,
             tokens: senior.tokens.len(),
             computed: senior.computed,
+            attempts: senior.guard.attempts(),
         })
     }
 
@@ -250,7 +271,10 @@ impl Progress {
         let is_it = |s: &&Sequence| s.arrival == self.arrival;
         assert!(!scheduler.waiting.iter().any(|s| is_it(&s)), "the most senior sequence is preempted");
         if let Some(sequence) = scheduler.running.iter().find(is_it) {
-            let got_on = sequence.computed > self.computed || sequence.tokens.len() > self.tokens;
+            // What is taken back is that as well, as an answer has few attempts.
+            let got_on = sequence.computed > self.computed
+                || sequence.tokens.len() > self.tokens
+                || sequence.guard.attempts() > self.attempts;
             assert!(got_on, "the most senior sequence starves: {sequence:?}");
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::limits::Limits;
+use crate::request::{FinishReason, Finished};
 
 /// The state of the engine after its last step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +56,12 @@ pub struct Stats {
     pub prefix_tokens_hit: u64,
     /// How often a sequence had to give up its pages and be computed again.
     pub preemptions: u64,
+    /// Loops that were found in answers.
+    pub loops_caught: u64,
+    /// Answers that had one and ended in another way.
+    pub loops_recovered: u64,
+    /// Answers that ended because of one.
+    pub loops_stopped: u64,
     /// Requests that came to their end.
     pub finished: u64,
     /// Requests that their clients, or the shutdown, cancelled.
@@ -100,6 +107,9 @@ pub(crate) struct Counters {
     pub(crate) prefix_tokens_queried: AtomicU64,
     pub(crate) prefix_tokens_hit: AtomicU64,
     pub(crate) preemptions: AtomicU64,
+    pub(crate) loops_caught: AtomicU64,
+    pub(crate) loops_recovered: AtomicU64,
+    pub(crate) loops_stopped: AtomicU64,
     pub(crate) finished: AtomicU64,
     pub(crate) cancelled: AtomicU64,
     pub(crate) timed_out: AtomicU64,
@@ -130,6 +140,9 @@ impl Default for Counters {
             prefix_tokens_queried: AtomicU64::default(),
             prefix_tokens_hit: AtomicU64::default(),
             preemptions: AtomicU64::default(),
+            loops_caught: AtomicU64::default(),
+            loops_recovered: AtomicU64::default(),
+            loops_stopped: AtomicU64::default(),
             finished: AtomicU64::default(),
             cancelled: AtomicU64::default(),
             timed_out: AtomicU64::default(),
@@ -163,10 +176,30 @@ impl Counters {
             prefix_tokens_queried: self.prefix_tokens_queried.load(Relaxed),
             prefix_tokens_hit: self.prefix_tokens_hit.load(Relaxed),
             preemptions: self.preemptions.load(Relaxed),
+            loops_caught: self.loops_caught.load(Relaxed),
+            loops_recovered: self.loops_recovered.load(Relaxed),
+            loops_stopped: self.loops_stopped.load(Relaxed),
             finished: self.finished.load(Relaxed),
             cancelled: self.cancelled.load(Relaxed),
             timed_out: self.timed_out.load(Relaxed),
             failed: self.failed.load(Relaxed),
+        }
+    }
+
+    /// A request has ended.
+    pub(crate) fn ended(&self, finished: &Finished) {
+        let ended = match finished.reason {
+            FinishReason::Cancelled => &self.cancelled,
+            FinishReason::TimedOut => &self.timed_out,
+            FinishReason::Error(_) | FinishReason::Impossible(_) => &self.failed,
+            FinishReason::Stop | FinishReason::Length | FinishReason::Repetition => &self.finished,
+        };
+        ended.fetch_add(1, Relaxed);
+        if finished.reason == FinishReason::Repetition {
+            self.loops_stopped.fetch_add(1, Relaxed);
+        }
+        if finished.repetition.is_some_and(|repetition| repetition.recovered) {
+            self.loops_recovered.fetch_add(1, Relaxed);
         }
     }
 

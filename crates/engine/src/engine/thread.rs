@@ -181,7 +181,7 @@ impl Engine {
                 let message = format!("the sampler failed: {}", panic_message(&*payload));
                 Err(FinishReason::Error(message))
             });
-            let piece = match advanced {
+            let mut piece = match advanced {
                 Ok(piece) => piece,
                 Err(reason) => {
                     sequence.end(Chunk::default(), reason, now);
@@ -189,15 +189,22 @@ impl Engine {
                 }
             };
             scheduler.commit_pages(index);
-            let Some(piece) = piece else { continue };
+            let Some(piece) = &mut piece else { continue };
+            if let Some(len) = piece.rewind_to {
+                counters.loops_caught.fetch_add(1, Relaxed);
+                piece.chunk.rewind = scheduler.rewind(index, len);
+            }
             let sequence = &mut scheduler.running[index];
             if sequence.completion_tokens() > 0 {
                 sequence.clock.first_token.get_or_insert(now);
                 counters.generated_tokens.fetch_add(piece.generated, Relaxed);
             }
-            match piece.reason {
-                Some(reason) => sequence.end(piece.chunk, reason, now),
-                None => sequence.sink.send(piece.chunk),
+            let chunk = std::mem::take(&mut piece.chunk);
+            match piece.reason.take() {
+                Some(reason) => sequence.end(chunk, reason, now),
+                // While an answer is held back there is nothing to say.
+                None if chunk.is_empty() => {}
+                None => sequence.sink.send(chunk),
             }
         }
         counters.computed_tokens.fetch_add(batch.tokens.len() as u64, Relaxed);
@@ -253,13 +260,7 @@ impl Engine {
         counters.departure_microseconds.store(micros(self.departures.interval()), Relaxed);
         for Sequence { last_chunk, place, sink, .. } in self.ended.drain(..) {
             let chunk = last_chunk.expect("only sequences with a last chunk are taken out");
-            let ended = match chunk.finished.as_ref().map(|finished| &finished.reason) {
-                Some(FinishReason::Cancelled) => &counters.cancelled,
-                Some(FinishReason::TimedOut) => &counters.timed_out,
-                Some(FinishReason::Error(_) | FinishReason::Impossible(_)) => &counters.failed,
-                _ => &counters.finished,
-            };
-            ended.fetch_add(1, Relaxed);
+            counters.ended(chunk.finished.as_ref().expect("the last chunk says how it ended"));
             drop(place);
             sink.send(chunk);
         }

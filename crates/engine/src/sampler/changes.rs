@@ -5,7 +5,8 @@
 //! count is not 0 only while it stands in `distinct`, so a panic on the way does not spoil the next choice.
 
 use super::Place;
-use crate::request::{Sampling, TokenId};
+use super::dry::Prolonging;
+use crate::request::{Dry, Sampling, TokenId};
 
 /// The buffers, and what is to be taken back.
 #[derive(Debug, Default)]
@@ -13,6 +14,7 @@ pub(super) struct Changes {
     before: Vec<(TokenId, f32)>,
     counts: Vec<u32>, // [vocabulary], once anything was counted
     distinct: Vec<TokenId>,
+    prolonging: Prolonging,
 }
 
 impl Changes {
@@ -45,6 +47,12 @@ impl Changes {
                 logit - count as f32 * frequency - presence
             });
         }
+        if let Some(dry) = &sampling.dry {
+            self.penalise_prolonging(logits, place.history, dry);
+        }
+        if let Some(dry) = place.way_out {
+            self.penalise_prolonging(logits, &place.history[place.prompt_tokens..], dry);
+        }
         !self.before.is_empty()
     }
 
@@ -54,6 +62,15 @@ impl Changes {
         for (token, logit) in self.before.drain(..).rev() {
             logits[token as usize] = logit;
         }
+    }
+
+    fn penalise_prolonging(&mut self, logits: &mut [f32], history: &[TokenId], dry: &Dry) {
+        let mut prolonging = std::mem::take(&mut self.prolonging);
+        for &(token, length) in prolonging.find(history, dry) {
+            let penalty = dry.penalty(length as usize);
+            self.change(logits, token, |logit| logit - penalty);
+        }
+        self.prolonging = prolonging;
     }
 
     fn change(&mut self, logits: &mut [f32], token: TokenId, to: impl Fn(f32) -> f32) {

@@ -3,11 +3,14 @@
 //! J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw: "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 //! There is no state: the n-th number can be asked for without the ones before it.
 
-/// A number in 0..1 with 53 random bits, for this seed and position.
-pub(super) fn uniform(seed: u64, position: u64) -> f64 {
-    let [a, b, _, _] = philox4x32([low(position), high(position), 0, 0], [low(seed), high(seed)]);
-    let bits = (u64::from(a) << 32 | u64::from(b)) >> 11;
-    bits as f64 / (1u64 << 53) as f64
+/// Two numbers in 0..1 with 53 random bits each, for this seed and position. Each attempt at a position has its own.
+pub(super) fn uniforms(seed: u64, position: u64, attempt: u32) -> [f64; 2] {
+    let [a, b, c, d] = philox4x32([low(position), high(position), attempt, 0], [low(seed), high(seed)]);
+    let number = |high: u32, low: u32| {
+        let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;
+        bits as f64 / (1u64 << 53) as f64
+    };
+    [number(a, b), number(c, d)]
 }
 
 fn philox4x32(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
@@ -47,21 +50,26 @@ mod tests {
         );
     }
 
+    fn uniform(seed: u64, position: u64, attempt: u32) -> f64 {
+        uniforms(seed, position, attempt)[0]
+    }
+
     #[test]
-    fn seed_and_position_both_count_in_all_their_bits() {
-        let base = uniform(1, 1);
+    fn seed_position_and_attempt_count_in_all_their_bits() {
+        let base = uniform(1, 1, 1);
         for bit in 0..64 {
-            assert_ne!(uniform(1 ^ 1 << bit, 1), base, "bit {bit} of the seed");
-            assert_ne!(uniform(1, 1 ^ 1 << bit), base, "bit {bit} of the position");
+            assert_ne!(uniform(1 ^ 1 << bit, 1, 1), base, "bit {bit} of the seed");
+            assert_ne!(uniform(1, 1 ^ 1 << bit, 1), base, "bit {bit} of the position");
+            assert!(bit >= 32 || uniform(1, 1, 1 ^ 1 << bit) != base, "bit {bit} of the attempt");
         }
-        assert_eq!(uniform(1, 1), base);
+        assert_eq!(uniform(1, 1, 1), base);
     }
 
     #[test]
     fn numbers_are_spread_evenly() {
         let mut counts = [0u32; 16];
         for position in 0..16_000 {
-            let x = uniform(7, position);
+            let x = uniform(7, position, 0);
             assert!((0.0..1.0).contains(&x));
             counts[(x * 16.0) as usize] += 1;
         }

@@ -26,7 +26,7 @@ impl Random {
 /// The definition.
 fn expect(logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> TokenId {
     let mut logits = logits.to_vec();
-    let Place { history, prompt_tokens, forbidden, allowed: _ } = *place;
+    let Place { history, prompt_tokens, forbidden, attempt, .. } = *place;
     let window = &history[history.len() - history.len().min(sampling.repeat_window)..];
     for (token, logit) in logits.iter_mut().enumerate() {
         let token = token as TokenId;
@@ -47,12 +47,24 @@ fn expect(logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> TokenId {
             *logit = *logit - count as f32 * sampling.frequency_penalty - sampling.presence_penalty;
         }
     }
+    for dry in sampling.dry.iter().chain(place.way_out) {
+        let history = if place.way_out == Some(dry) { &history[prompt_tokens..] } else { history };
+        penalise_by_dry(&mut logits, history, dry);
+    }
     let mut kept: Vec<usize> = (0..logits.len()).collect();
     kept.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap().then(a.cmp(&b)));
     if sampling.temperature == 0.0 {
         return kept[0] as TokenId;
     }
     kept.retain(|&t| logits[t] > f32::NEG_INFINITY);
+    // With top-k 1 there is nothing left to choose from.
+    if sampling.top_n_sigma > 0.0 && sampling.top_k != 1 {
+        let all: Vec<f64> = kept.iter().map(|&t| f64::from(logits[t])).collect();
+        let mean = all.iter().sum::<f64>() / all.len() as f64;
+        let variance = all.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / all.len() as f64;
+        let floor = all[0] - f64::from(sampling.top_n_sigma) * variance.sqrt();
+        kept.retain(|&t| f64::from(logits[t]) >= floor - 1e-5);
+    }
     if sampling.top_k > 0 {
         kept.truncate(sampling.top_k);
     }
@@ -70,16 +82,55 @@ fn expect(logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> TokenId {
     if sampling.min_p > 0.0 {
         kept.retain(|&t| f64::from(logits[t] - peak).exp() >= f64::from(sampling.min_p) * (1.0 - 1e-6));
     }
+    let [uniform, other] = philox::uniforms(sampling.seed, history.len() as u64, attempt);
+    if other < f64::from(sampling.xtc_probability) && sampling.top_k != 1 {
+        let probabilities = softmax(&kept, &logits);
+        // They stand in their order, the most probable first.
+        let likely = probabilities.iter().filter(|&&p| p >= f64::from(sampling.xtc_threshold) - 1e-7).count();
+        kept.drain(..likely.saturating_sub(1));
+    }
+    let temperature = match sampling.dynatemp_range {
+        range if range > 0.0 && kept.len() > 1 => {
+            let entropy: f64 = softmax(&kept, &logits).iter().map(|p| -p * p.ln()).sum();
+            let share = (entropy / (kept.len() as f64).ln()).powf(f64::from(sampling.dynatemp_exponent));
+            let low = (sampling.temperature - range).max(0.0);
+            (low + (sampling.temperature + range - low) * share as f32).max(1e-6)
+        }
+        _ => sampling.temperature,
+    };
+    let peak = logits[kept[0]];
     kept.sort_unstable();
-    let weight = |t: usize| (f64::from(logits[t] - peak) / f64::from(sampling.temperature)).exp();
+    let weight = |t: usize| (f64::from(logits[t] - peak) / f64::from(temperature)).exp();
     let total: f64 = kept.iter().map(|&t| weight(t)).sum();
-    let target = philox::uniform(sampling.seed, history.len() as u64) * total;
+    let target = uniform * total;
     let mut sum = 0.0;
     let chosen = kept.iter().find(|&&t| {
         sum += weight(t);
         sum > target
     });
     *chosen.unwrap_or(kept.last().unwrap()) as TokenId
+}
+
+fn softmax(kept: &[usize], logits: &[f32]) -> Vec<f64> {
+    let peak = kept.iter().map(|&t| logits[t]).fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = kept.iter().map(|&t| f64::from(logits[t] - peak).exp()).sum();
+    kept.iter().map(|&t| f64::from(logits[t] - peak).exp() / total).collect()
+}
+
+/// Each token that would prolong a repetition loses by the longest one that it would prolong.
+fn penalise_by_dry(logits: &mut [f32], history: &[TokenId], dry: &Dry) {
+    let window = &history[history.len() - history.len().min(dry.window)..];
+    for (token, logit) in logits.iter_mut().enumerate() {
+        let longest = (1..window.len()).rev().find(|&length| {
+            let end = &window[window.len() - length..];
+            let prolonged = (0..window.len() - length)
+                .any(|at| &window[at..at + length] == end && window[at + length] == token as TokenId);
+            prolonged && !end.iter().any(|token| dry.breakers.contains(token))
+        });
+        if let Some(length) = longest.filter(|&length| length >= dry.allowed_length) {
+            *logit -= dry.multiplier * dry.base.powi((length - dry.allowed_length) as i32);
+        }
+    }
 }
 
 /// Equation 9 of the paper: the fewest tokens in the order of |H + ln p| whose p sum to τ.
@@ -110,7 +161,7 @@ fn check(sampler: &mut Sampler, logits: &[f32], sampling: &Sampling, place: &Pla
 
 /// The token after a history that is all prompt.
 fn sample(logits: &[f32], sampling: &Sampling, history: &[TokenId]) -> Result<TokenId, NoChoice> {
-    let place = Place { history, prompt_tokens: history.len(), forbidden: &[], allowed: None };
+    let place = Place { history, prompt_tokens: history.len(), forbidden: &[], ..Place::default() };
     Sampler::new().sample(&mut logits.to_vec(), sampling, &place)
 }
 
@@ -128,9 +179,10 @@ fn every_combination_follows_the_definition() {
         let sampling = Sampling {
             temperature: [0.0, 0.3, 1.0, 2.5][random.below(4)],
             top_k: [0, 1, 2, 5, 40, 1000][random.below(6)],
-            top_p: [1.0, 0.97, 0.6, 0.05][random.below(4)],
+            // No share of equally probable tokens, or a rounding would decide.
+            top_p: [1.0, 0.9703, 0.6007, 0.0507][random.below(4)],
             min_p: [0.0, 0.02, 0.3, 1.0][random.below(4)],
-            typical_p: [1.0, 1.0, 0.95, 0.5, 0.01][random.below(5)],
+            typical_p: [1.0, 1.0, 0.9507, 0.5003, 0.0103][random.below(5)],
             repeat_penalty: [1.0, 1.0, 1.4, 0.7][random.below(4)],
             repeat_window: [0, 1, 4, 64][random.below(4)],
             frequency_penalty: [0.0, 0.0, 0.3, -2.0][random.below(4)],
@@ -139,6 +191,19 @@ fn every_combination_follows_the_definition() {
                 .iter()
                 .map(|&t| (t, bias[random.below(4)]))
                 .collect(),
+            // Not on a level with any logit, or a rounding would decide.
+            top_n_sigma: [0.0, 0.0, 0.513, 1.017, 2.031][random.below(5)],
+            xtc_probability: [0.0, 0.0, 0.5, 1.0][random.below(4)],
+            xtc_threshold: [0.0501, 0.1003, 0.3007][random.below(3)],
+            dynatemp_range: [0.0, 0.0, 0.25, 1.0][random.below(4)],
+            dynatemp_exponent: [1.0, 0.5, 2.0][random.below(3)],
+            dry: (random.below(3) == 0).then(|| Dry {
+                multiplier: 0.8,
+                base: 1.75,
+                allowed_length: 1 + random.below(3),
+                window: [5, 64][random.below(2)],
+                breakers: [vec![], vec![0, 2]][random.below(2)].clone(),
+            }),
             seed: random.next(),
         };
         let history: Vec<_> = (0..random.below(20)).map(|_| random.below(count) as TokenId).collect();
@@ -149,7 +214,7 @@ fn every_combination_follows_the_definition() {
         if (0..count as TokenId).all(banned) {
             continue;
         }
-        let place = Place { history: &history, prompt_tokens, forbidden: &forbidden, allowed: None };
+        let place = Place { history: &history, prompt_tokens, forbidden: &forbidden, ..Place::default() };
         check(&mut sampler, &logits, &sampling, &place);
     }
 }
@@ -211,7 +276,8 @@ fn draws_are_as_frequent_as_they_are_probable() {
         let sampling = Sampling { temperature, seed, ..Sampling::default() };
         let mut counts = [0.0; 8];
         for n in 0..draws {
-            let place = Place { history: &history[..n], prompt_tokens: n, forbidden: &[], allowed: None };
+            let place =
+                Place { history: &history[..n], prompt_tokens: n, forbidden: &[], ..Place::default() };
             counts[sampler.sample(&mut logits.clone(), &sampling, &place).unwrap() as usize] += 1.0;
         }
         let weights = logits.map(|l| (f64::from(l) / f64::from(temperature)).exp());
@@ -308,7 +374,7 @@ fn check_greedy(
 ) {
     let mut sampling = Sampling::default();
     change(&mut sampling);
-    let place = Place { history: &[0, 1, 2, 2], prompt_tokens: 2, forbidden, allowed: None };
+    let place = Place { history: &[0, 1, 2, 2], prompt_tokens: 2, forbidden, ..Place::default() };
     let logits = [2.0, 1.0, 4.0, -1.0];
     let mut row = logits;
     assert_eq!(Sampler::new().sample(&mut row, &sampling, &place), expect, "{sampling:?}, not {forbidden:?}");

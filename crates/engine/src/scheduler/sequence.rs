@@ -10,6 +10,7 @@ use super::owners::OwnerSlot;
 use crate::batch::{LogitsWanted, PAGE_TOKENS, PageId};
 use crate::engine::{Place, Sink};
 use crate::form::FormState;
+use crate::guard::Guard;
 use crate::pages::Pages;
 use crate::pooling::Pool;
 use crate::request::{CacheReport, Chunk, FinishReason, Finished, Pooling, Request, TokenId, TokenLogprobs};
@@ -43,6 +44,12 @@ pub(crate) struct Sequence {
     pub(crate) pool: Pool,
     /// The form of the answer, if it must have one. It is away while its mask is made.
     pub(crate) form: Option<Box<FormState>>,
+    /// Watches the answer for loops.
+    pub(crate) guard: Guard,
+    /// How many tokens of the answer have been sent on; the rest is held back.
+    pub(crate) sent: usize,
+    /// The log-probabilities of those that are held back, if they were asked for.
+    pub(crate) held_logprobs: Vec<TokenLogprobs>,
     /// Where the answer goes.
     pub(crate) sink: Sink,
     /// Its place among the requests that have not ended, and in the queue until it is admitted for the first time.
@@ -69,8 +76,12 @@ impl Sequence {
     /// A checked request that has not begun.
     pub(crate) fn new(mut request: Request, sink: Sink, place: Place) -> Self {
         let tokens = std::mem::take(&mut request.prompt);
+        let guard = Guard::new(&request);
         let form = request.form.take().map(|form| Box::new(FormState::new(*form)));
         Sequence {
+            guard,
+            sent: 0,
+            held_logprobs: Vec::new(),
             request,
             prompt_tokens: tokens.len(),
             tokens,
@@ -144,6 +155,41 @@ impl Sequence {
         self.committed_pages = 0;
     }
 
+    /// Takes tokens back until there are `len`, and what was computed of them and of the last that is kept: that must be
+    /// computed again, as its row gives the token after it. How many of the tokens taken back had been sent on.
+    ///
+    /// A page in the prefix tree is never written again: if the last token that is kept stands in one, the sequence lets
+    /// go of it, and computes another from its beginning.
+    pub(crate) fn rewind(&mut self, len: usize, pages: &mut Pages) -> usize {
+        assert!(
+            len > self.prompt_tokens && len <= self.tokens.len(),
+            "a token of the answer at least is kept"
+        );
+        let last = len - 1;
+        self.reached = self.reached.max(self.computed);
+        self.tokens.truncate(len);
+        let whole = last / PAGE_TOKENS;
+        let own = whole >= self.committed_pages && whole < self.pages.len();
+        self.computed = self.computed.min(if own { last } else { whole * PAGE_TOKENS });
+        self.pages.drain(whole + usize::from(own)..).rev().for_each(|page| pages.release(page));
+        self.committed_pages = self.committed_pages.min(whole);
+        let answer_tokens = len - self.prompt_tokens;
+        self.held_logprobs.truncate(answer_tokens.saturating_sub(self.sent));
+        let taken_back = self.sent.saturating_sub(answer_tokens);
+        self.sent -= taken_back;
+        taken_back
+    }
+
+    /// Moves what was held back of the answer, but for a stop token at its end, to a chunk.
+    pub(crate) fn release(&mut self, chunk: &mut Chunk, stop_token: bool) {
+        let end = self.tokens.len() - usize::from(stop_token);
+        let begin = self.prompt_tokens + self.sent;
+        // A vector for each chunk, but no more: the step before may have been the first of a hundred that sent nothing.
+        chunk.tokens.extend_from_slice(&self.tokens[begin..end]);
+        chunk.logprobs.append(&mut self.held_logprobs);
+        self.sent = end - self.prompt_tokens;
+    }
+
     /// The positions of the next page's tokens, if a page with their keys and values could stand in for computing
     /// them: they are a whole page, no row of theirs is wanted, and one more token is left to be computed, which
     /// gives the token after it.
@@ -197,8 +243,16 @@ impl Sequence {
 
     /// Ends it with this last chunk. The scheduler takes it out with `remove_ended`.
     pub(crate) fn end(&mut self, mut chunk: Chunk, reason: FinishReason, now: Instant) {
+        self.release(&mut chunk, self.stop_token(&reason).is_some());
         chunk.finished = Some(self.finished(reason, now));
         self.last_chunk = Some(chunk);
+    }
+
+    /// The token that ended the answer and is not part of it. An answer that has its form may end without one.
+    fn stop_token(&self, reason: &FinishReason) -> Option<TokenId> {
+        let last = self.tokens.last().copied().filter(|_| *reason == FinishReason::Stop)?;
+        let ends_form = self.form.as_ref().is_some_and(|form| form.ends_with(last));
+        (ends_form || self.request.stop_tokens.contains(&last)).then_some(last)
     }
 
     fn finished(&self, reason: FinishReason, now: Instant) -> Finished {
@@ -206,7 +260,8 @@ impl Sequence {
         let first_step = first_step.unwrap_or(now);
         let first_token_or_end = first_token.unwrap_or(now);
         Finished {
-            stop_token: self.tokens.last().copied().filter(|_| reason == FinishReason::Stop),
+            repetition: self.guard.report(&reason),
+            stop_token: self.stop_token(&reason),
             reason,
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens(),

@@ -5,6 +5,7 @@ extern crate engine as kun_engine;
 
 mod answers;
 mod ends;
+mod loops;
 mod mock;
 mod oracle;
 mod order;

@@ -2,6 +2,9 @@
 //!
 //! It writes the tokens of each span through the span's pages and computes each row from what the pages hold then:
 //! a wrong page table, a page with two writers or a token that was not computed again changes the answer.
+//!
+//! On demand it repeats itself: behind each [`LOOPS`] it prefers a unit of [`PERIOD`] tokens, again and again, until it
+//! comes to an [`ESCAPE`], which it likes least but one.
 
 use kun_engine::batch::{Batch, PAGE_TOKENS};
 use kun_engine::kv::KvCache;
@@ -14,6 +17,15 @@ pub(crate) const VOCABULARY: usize = 97;
 
 /// Numbers in a hidden state of the mock.
 pub(crate) const EMBEDDING: usize = 4;
+
+/// Behind this token the mock repeats itself. It comes from prompts alone.
+pub(crate) const LOOPS: TokenId = 94;
+
+/// The token that ends it.
+pub(crate) const ESCAPE: TokenId = 93;
+
+/// Tokens of the unit that is repeated, all different: 0, 3, 6 and so on.
+pub(crate) const PERIOD: usize = 30;
 
 /// A prompt with this token makes the forward pass panic.
 pub(crate) const PANICS: TokenId = 95;
@@ -139,23 +151,41 @@ fn mix(x: u64) -> u64 {
 }
 
 #[derive(Default)]
-struct Hash(u64);
+struct Hash {
+    sum: u64,
+    /// Loops that wait for their escape.
+    loops: usize,
+    /// Tokens since the last that began one or ended it.
+    since: usize,
+}
 
 impl Hash {
     fn add(&mut self, token: TokenId) {
-        self.0 = mix(self.0.wrapping_mul(31).wrapping_add(u64::from(token) + 1));
+        self.sum = mix(self.sum.wrapping_mul(31).wrapping_add(u64::from(token) + 1));
+        self.since += 1;
+        match token {
+            LOOPS => (self.loops, self.since) = (self.loops + 1, 0),
+            ESCAPE if self.loops > 0 => (self.loops, self.since) = (self.loops - 1, 0),
+            _ => {}
+        }
     }
 
     fn logits(&self, last: TokenId, row: &mut [f32]) {
-        let mut random = Random(self.0);
+        let mut random = Random(self.sum);
         row.fill_with(|| random.below(10_000) as f32 / 1000.0);
+        if self.loops > 0 {
+            // So far above the others that they don't come at any usual temperature.
+            row[self.since % PERIOD * 3] = 50.0;
+            row[ESCAPE as usize] = 30.0;
+        }
         // The tokens with a meaning of their own come from prompts alone.
+        row[LOOPS as usize] = f32::NEG_INFINITY;
         row[PANICS as usize] = f32::NEG_INFINITY;
         row[NOT_A_NUMBER as usize] = if last == NOT_A_NUMBER { f32::NAN } else { f32::NEG_INFINITY };
     }
 
     fn hidden(&self, last: TokenId, state: &mut [f32]) {
-        let mut random = Random(!self.0);
+        let mut random = Random(!self.sum);
         state.fill_with(|| random.below(10_000) as f32 / 1000.0 - 5.0);
         if last == NOT_A_NUMBER {
             state[1] = f32::NAN;

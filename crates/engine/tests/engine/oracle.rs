@@ -1,8 +1,13 @@
 //! What the engine must answer, worked out without scheduler, batches or pages.
 
+use kun_engine::guard::{ATTEMPTS_MAX, WAYS_OUT};
 use kun_engine::limits::Limits;
-use kun_engine::request::{Chunk, FinishReason, Pooling, Request, TokenId, TokenLogprobs};
+use kun_engine::request::{
+    Chunk, FinishReason, LoopGuard, Pooling, Repetition, Request, TokenId, TokenLogprobs,
+};
 use kun_engine::sampler::{Place, Sampler};
+
+use text::repetition::{Finding, Repeated, Repetitions, thresholds};
 
 use super::mock::{EMBEDDING, hidden_after, logits_after};
 
@@ -16,6 +21,7 @@ pub(crate) struct Answer {
     pub(crate) reason: FinishReason,
     pub(crate) stop_token: Option<TokenId>,
     pub(crate) completion_tokens: usize,
+    pub(crate) repetition: Option<Repetition>,
 }
 
 /// The answer of the mock to a request, by definition.
@@ -30,7 +36,9 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         reason: FinishReason::Length,
         stop_token: None,
         completion_tokens: 0,
+        repetition: None,
     };
+    let mut ladder = Ladder::default();
     if let Some(top_n) = request.prompt_logprobs {
         for next in 1..history.len() {
             let row = logits_after(&history[..next]);
@@ -41,9 +49,14 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         let mut row = logits_after(&history);
         let early = answer.completion_tokens < request.min_tokens;
         let forbidden = if early { &request.stop_tokens[..] } else { &[] };
-        let place =
-            Place { history: &history, prompt_tokens: request.prompt.len(), forbidden, allowed: None };
-        let token = sampler.sample(&mut row, &request.sampling, &place).unwrap();
+        let way_out = ladder.attempts.checked_sub(1).map(|attempt| &WAYS_OUT[attempt as usize]);
+        let attempt = ladder.attempts;
+        let prompt_tokens = request.prompt.len();
+        let place = Place { history: &history, prompt_tokens, forbidden, allowed: None, attempt, way_out };
+        let token = match ladder.forced.pop() {
+            Some(token) => token,
+            None => sampler.sample(&mut row, &request.sampling, &place).unwrap(),
+        };
         history.push(token);
         answer.completion_tokens += 1;
         if request.stop_tokens.contains(&token) {
@@ -55,8 +68,77 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         if let Some(top_n) = request.logprobs {
             answer.logprobs.push(sampler.logprobs(&row, token, top_n).unwrap());
         }
+        let Some(repeated) = ladder.look(request, &answer.tokens) else { continue };
+        let kept = answer.tokens.len() - repeated.excess();
+        ladder.note(repeated);
+        answer.tokens.truncate(kept);
+        answer.logprobs.truncate(kept);
+        answer.completion_tokens = kept;
+        history.truncate(prompt_tokens + kept);
+        if !ladder.goes_on(request, &answer.tokens) {
+            answer.reason = FinishReason::Repetition;
+            break;
+        }
     }
+    let recovered = answer.reason != FinishReason::Repetition;
+    answer.repetition = ladder.repetition.map(|repetition| Repetition { recovered, ..repetition });
     answer
+}
+
+/// What the guard does, one rung after the other. It counts the copies anew for each token.
+#[derive(Default)]
+struct Ladder {
+    attempts: u32,
+    /// The tokens that come next, the last first.
+    forced: Vec<TokenId>,
+    thought_enough: bool,
+    /// Tokens of the answer when it was last taken back: copies are counted from there.
+    begin: usize,
+    repetition: Option<Repetition>,
+}
+
+impl Ladder {
+    /// The loop that the answer ends with.
+    fn look(&self, request: &Request, answer: &[TokenId]) -> Option<Repeated> {
+        // The unit has 30 different tokens, of which six copies are a loop.
+        if request.loop_guard == LoopGuard::Off || answer.len() < request.min_tokens || answer.len() < 150 {
+            return None;
+        }
+        let mut repetitions = Repetitions::new(&thresholds::TOKENS);
+        let ends = self.begin + 1..=answer.len();
+        match ends.map(|end| repetitions.push(&answer[..end])).last() {
+            Some(Finding::Loop(repeated)) => Some(repeated),
+            _ => None,
+        }
+    }
+
+    fn note(&mut self, repeated: Repeated) {
+        let before = self.repetition.map_or(0, |repetition| repetition.tokens_trimmed);
+        self.repetition = Some(Repetition {
+            period_tokens: repeated.period,
+            repeats: repeated.copies(),
+            tokens_trimmed: before + repeated.excess(),
+            recovered: false,
+        });
+    }
+
+    /// Whether the answer goes on from what is left of it.
+    fn goes_on(&mut self, request: &Request, answer: &[TokenId]) -> bool {
+        self.begin = answer.len();
+        let end = request.thinking_end.as_ref().filter(|_| request.thinking_open && !self.thought_enough);
+        if request.loop_guard == LoopGuard::Stop {
+            return false;
+        }
+        if let Some(end) = end
+            && !answer.windows(end.len()).any(|tokens| tokens == end)
+        {
+            self.forced = end.iter().rev().copied().collect();
+            self.thought_enough = true;
+            return true;
+        }
+        self.attempts += 1;
+        self.attempts <= ATTEMPTS_MAX
+    }
 }
 
 /// The vector of a prompt, by definition.
@@ -82,13 +164,22 @@ pub(crate) fn collect(chunks: impl Iterator<Item = Chunk>) -> Answer {
     assert!(chunks.iter().skip(1).all(|c| c.prompt_logprobs.is_empty()), "the prompt comes first");
     assert!(others.iter().all(|c| c.embedding.is_empty()), "the vector comes last");
     let finished = last.finished.clone().expect("the last chunk says so");
+    let (mut tokens, mut logprobs) = (Vec::new(), Vec::new());
+    for chunk in &chunks {
+        let kept = tokens.len().checked_sub(chunk.rewind).expect("only what was sent is taken back");
+        tokens.truncate(kept);
+        logprobs.truncate(kept);
+        tokens.extend_from_slice(&chunk.tokens);
+        logprobs.extend_from_slice(&chunk.logprobs);
+    }
     Answer {
-        tokens: chunks.iter().flat_map(|c| c.tokens.iter().copied()).collect(),
-        logprobs: chunks.iter().flat_map(|c| c.logprobs.iter().cloned()).collect(),
+        tokens,
+        logprobs,
         prompt_logprobs: chunks[0].prompt_logprobs.clone(),
         embedding: last.embedding.clone(),
         reason: finished.reason,
         stop_token: finished.stop_token,
         completion_tokens: finished.completion_tokens,
+        repetition: finished.repetition,
     }
 }

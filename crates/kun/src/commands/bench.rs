@@ -5,7 +5,7 @@
 
 mod limits;
 
-use engine::request::{Finished, Request, TokenId};
+use engine::request::{Finished, LoopGuard, Request, TokenId};
 use serde::Serialize;
 
 use crate::cli::BenchArgs;
@@ -192,7 +192,9 @@ impl Work {
 
     fn requests(self, session: &Session, prompt_tokens: usize, max_tokens: usize, seed: u64) -> Vec<Request> {
         let request = |sequence| {
-            Request::new(random_prompt(session, prompt_tokens, seed << 32 | sequence as u64), max_tokens)
+            let prompt = random_prompt(session, prompt_tokens, seed << 32 | sequence as u64);
+            // What it says does not matter, but how much.
+            Request { loop_guard: LoopGuard::Off, ..Request::new(prompt, max_tokens) }
         };
         (0..self.sequences()).map(request).collect()
     }

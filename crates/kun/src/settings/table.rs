@@ -98,6 +98,13 @@ pub(super) static TABLE: &[Setting] = &[
             put(&mut s.server.max_tokens_limit, limit)
         },
     ),
+    one(
+        "loop-guard",
+        "WAY",
+        "recover",
+        "What is done with an answer that repeats itself: off, stop, or recover, if its request doesn't say",
+        |s, v| put(&mut s.server.loop_guard, parameters::loop_guard(text(v)?)),
+    ),
     one("max-choices", "N", "128", "Answers that one request may ask for, 1 to 4096", |s, v| {
         put(&mut s.server.choices_max, count(v, 1, 4096))
     }),

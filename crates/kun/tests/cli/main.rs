@@ -3,6 +3,7 @@
 mod answers;
 mod broken_files;
 mod chat;
+mod check;
 mod ctrl_c;
 mod kun;
 mod model;

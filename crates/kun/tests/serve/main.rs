@@ -8,6 +8,7 @@ mod ctrl_c;
 #[path = "../cli/kun.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]
 mod kun;
+mod loops;
 mod measure;
 mod memory;
 mod metrics;

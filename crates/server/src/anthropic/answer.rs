@@ -175,7 +175,7 @@ impl MessageDelta {
         };
         let stop_reason = match ending.reason {
             Finish::Stop if stop_sequence.is_some() => "stop_sequence",
-            Finish::Stop => "end_turn",
+            Finish::Stop | Finish::Repetition => "end_turn",
             Finish::Length => "max_tokens",
         };
         MessageDelta { stop_reason, stop_sequence }

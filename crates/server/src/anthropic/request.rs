@@ -13,7 +13,7 @@ use crate::error::ApiError;
 use crate::forms::Wanted;
 use crate::job::{Caller, Job, Parameters, Seed, whole, within};
 use crate::model::ServedModel;
-use crate::openai::{form, note_user};
+use crate::openai::{LoopGuard, form, note_user};
 use crate::state::App;
 use crate::templated;
 
@@ -84,6 +84,9 @@ pub(crate) struct MessagesRequest {
     /// The request is of no use after so many milliseconds.
     #[serde(default)]
     deadline_ms: Option<i64>,
+    /// What is done when the answer repeats itself; without it what the server was started with.
+    #[serde(default)]
+    loop_guard: Option<LoopGuard>,
 }
 
 /// A request to `/v1/messages/count_tokens`.
@@ -167,6 +170,7 @@ impl MessagesRequest {
             seed: self.seed,
             priority: self.priority,
             deadline_ms: self.deadline_ms,
+            loop_guard: self.loop_guard.map(Into::into),
             ..Parameters::default()
         };
         let prompt = Prompt {

@@ -79,10 +79,14 @@ impl Meter {
                 _ if stopped => "stop",
                 FinishReason::Stop => "stop",
                 FinishReason::Length => "length",
+                FinishReason::Repetition => "repetition",
                 FinishReason::Cancelled => "abort",
                 FinishReason::TimedOut => "timeout",
                 FinishReason::Error(_) | FinishReason::Impossible(_) => "error",
             };
+            if let Some(repetition) = finished.repetition {
+                measuring.exchange.repeated(if repetition.recovered { "recovered" } else { "stopped" });
+            }
             measuring.ended(pace, reason, finished.cache.cached_tokens, timings, finished.completion_tokens);
         }
     }

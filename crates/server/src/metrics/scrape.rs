@@ -23,6 +23,13 @@ struct CacheConfig {
     num_gpu_blocks: usize,
 }
 
+/// What became of loops in answers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Loops {
+    model_name: String,
+    outcome: &'static str,
+}
+
 /// The state at this moment.
 pub(super) fn registry(app: &App) -> Registry {
     let mut registry = Registry::default();
@@ -56,6 +63,7 @@ fn engines(app: &App, registry: &mut Registry) {
     let preemptions = Family::<Model, Counter>::default();
     let queried = Family::<Model, Counter>::default();
     let hit = Family::<Model, Counter>::default();
+    let loops = Family::<Loops, Counter>::default();
     let cache = Family::<CacheConfig, Number>::default();
     for model in app.models() {
         let stats = model.handle.stats();
@@ -76,6 +84,14 @@ fn engines(app: &App, registry: &mut Registry) {
         preemptions.get_or_create(&labels).inc_by(stats.preemptions);
         queried.get_or_create(&labels).inc_by(stats.prefix_tokens_queried);
         hit.get_or_create(&labels).inc_by(stats.prefix_tokens_hit);
+        for (outcome, count) in [
+            ("caught", stats.loops_caught),
+            ("recovered", stats.loops_recovered),
+            ("stopped", stats.loops_stopped),
+        ] {
+            let labels = Loops { model_name: model.name.clone(), outcome };
+            loops.get_or_create(&labels).inc_by(count);
+        }
         let (model_name, num_gpu_blocks) = (model.name.clone(), stats.pages_total);
         let config = CacheConfig { model_name, block_size: PAGE_TOKENS, num_gpu_blocks };
         cache.get_or_create(&config).set(1.0);
@@ -83,6 +99,8 @@ fn engines(app: &App, registry: &mut Registry) {
     for (names, help, family) in gauges {
         names.iter().for_each(|&name| registry.register(name, help, family.clone()));
     }
+    let help = "Loops caught, answers that went on from one to another end, and answers that one ended";
+    registry.register("kun_loops", help, loops);
     registry.register("kun_steps", "Steps of the engine", steps);
     registry.register("kun_computed_tokens", "Tokens computed, those again after a preemption too", computed);
     for name in ["kun_preemptions", "vllm:num_preemptions"] {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::{
-    DebugReport, StopReason, Timings, Usage, finish_reason, logprobs::ChoiceLogprobs, new_id,
+    DebugReport, Repetition, StopReason, Timings, Usage, finish_reason, logprobs::ChoiceLogprobs, new_id,
 };
 use super::request::Lowered;
 use crate::answers::{Answer, Totals};
@@ -46,6 +46,8 @@ struct Choice {
     logprobs: Option<ChoiceLogprobs>,
     finish_reason: &'static str,
     stop_reason: Option<StopReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition: Option<Repetition>,
 }
 
 /// What the model says.
@@ -83,6 +85,8 @@ struct ChunkChoice {
     finish_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_reason: Option<StopReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition: Option<Repetition>,
 }
 
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -140,7 +144,8 @@ impl Renderer {
                 message: AnswerMessage { role: "assistant", content: piece.text, refusal: None },
                 logprobs,
                 finish_reason: finish_reason(ending.reason),
-                stop_reason: StopReason::of(ending.stopped_by),
+                stop_reason: StopReason::of(&ending),
+                repetition: Repetition::of(&ending),
             });
         }
         ChatCompletion {
@@ -181,7 +186,7 @@ impl Renderer {
     }
 
     fn choice(index: usize, delta: Delta) -> ChunkChoice {
-        ChunkChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None }
+        ChunkChoice { index, delta, logprobs: None, finish_reason: None, stop_reason: None, repetition: None }
     }
 }
 
@@ -210,7 +215,8 @@ impl Render for Renderer {
                 timings = Some(Timings::of(&Totals::of(&ending)));
                 ChunkChoice {
                     finish_reason: Some(finish_reason(ending.reason)),
-                    stop_reason: StopReason::of(ending.stopped_by),
+                    stop_reason: StopReason::of(&ending),
+                    repetition: Repetition::of(&ending),
                     ..Self::choice(choice, Delta::default())
                 }
             }

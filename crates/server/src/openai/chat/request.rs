@@ -9,11 +9,12 @@ use utoipa::ToSchema;
 use super::super::form::FormFields;
 use super::super::messages::{self, Message};
 use super::super::{
-    Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage, note_user,
+    Debug, LoopGuard, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, include_usage,
+    note_user,
 };
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
-use crate::job::{Caller, Job, Parameters, Seed, whole};
+use crate::job::{Caller, Job, Parameters, Samplers, Seed, whole};
 use crate::state::App;
 use crate::templated::{self, templated};
 
@@ -130,6 +131,40 @@ pub(crate) struct ChatRequest {
     #[serde(default)]
     #[schema(minimum = -1, maximum = 2147483647)]
     repeat_last_n: Option<i64>,
+    /// Keep the tokens within so many standard deviations of the best; -1 or 0 is off.
+    #[serde(default)]
+    #[schema(minimum = -1, maximum = 1000)]
+    top_n_sigma: Option<f32>,
+    /// How often the most probable tokens are left out in favour of others.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    xtc_probability: Option<f32>,
+    #[serde(default)]
+    #[schema(exclusive_minimum = 0, maximum = 1)]
+    xtc_threshold: Option<f32>,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 2)]
+    dynatemp_range: Option<f32>,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 100)]
+    dynatemp_exponent: Option<f32>,
+    /// A penalty on what prolongs a repetition; 0 is off.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 100)]
+    dry_multiplier: Option<f32>,
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100)]
+    dry_base: Option<f32>,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 2147483647)]
+    dry_allowed_length: Option<i64>,
+    /// -1 for all.
+    #[serde(default)]
+    #[schema(minimum = -1, maximum = 2147483647)]
+    dry_penalty_last_n: Option<i64>,
+    /// Single characters.
+    #[serde(default)]
+    dry_sequence_breakers: Option<Vec<String>>,
     #[serde(default)]
     #[schema(minimum = 0, maximum = 2147483647)]
     min_tokens: Option<i64>,
@@ -147,6 +182,9 @@ pub(crate) struct ChatRequest {
     #[serde(default)]
     #[schema(minimum = 1)]
     deadline_ms: Option<i64>,
+    /// What is done when the answer repeats itself; without it what the server was started with.
+    #[serde(default)]
+    loop_guard: Option<LoopGuard>,
     /// More variables for the template.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -277,6 +315,7 @@ impl ChatRequest {
             frequency_penalty: self.frequency_penalty,
             presence_penalty: self.presence_penalty,
             logit_bias: self.logit_bias.clone().unwrap_or_default(),
+            samplers: self.samplers(),
             seed: self.seed,
             max_tokens: self.max_tokens()?,
             may_be_empty: false,
@@ -288,8 +327,24 @@ impl ChatRequest {
             n: self.n,
             priority: self.priority,
             deadline_ms: self.deadline_ms,
+            loop_guard: self.loop_guard.map(Into::into),
             show_specials: !self.skip_special_tokens.unwrap_or(true),
             debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
         })
+    }
+
+    fn samplers(&self) -> Samplers {
+        Samplers {
+            top_n_sigma: self.top_n_sigma,
+            xtc_probability: self.xtc_probability,
+            xtc_threshold: self.xtc_threshold,
+            dynatemp_range: self.dynatemp_range,
+            dynatemp_exponent: self.dynatemp_exponent,
+            dry_multiplier: self.dry_multiplier,
+            dry_base: self.dry_base,
+            dry_allowed_length: self.dry_allowed_length,
+            dry_penalty_last_n: self.dry_penalty_last_n,
+            dry_sequence_breakers: self.dry_sequence_breakers.clone(),
+        }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::super::logprobs::CompletionLogprobs;
-use super::super::{DebugReport, StopReason, Timings, Usage, finish_reason, new_id};
+use super::super::{DebugReport, Repetition, StopReason, Timings, Usage, finish_reason, new_id};
 use super::request::Lowered;
 use crate::answers::{Answer, Totals};
 use crate::cache_doctor::{self, Origin};
@@ -43,6 +43,8 @@ struct Choice {
     logprobs: Option<CompletionLogprobs>,
     finish_reason: Option<&'static str>,
     stop_reason: Option<StopReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition: Option<Repetition>,
     /// For each token of the prompt, from token ids to log-probabilities; the first has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Option<Object>>>)]
@@ -102,7 +104,8 @@ impl Renderer {
             self.ended(index, &ending);
             let mut choice = self.choice(index, piece);
             choice.finish_reason = Some(finish_reason(ending.reason));
-            choice.stop_reason = StopReason::of(ending.stopped_by);
+            choice.stop_reason = StopReason::of(&ending);
+            choice.repetition = Repetition::of(&ending);
             choices.push(choice);
         }
         Completion {
@@ -148,6 +151,7 @@ impl Renderer {
             logprobs: self.wants_logprobs.then_some(logprobs),
             finish_reason: None,
             stop_reason: None,
+            repetition: None,
             prompt_logprobs,
         }
     }
@@ -198,7 +202,8 @@ impl Render for Renderer {
                 let mut last = self.choice(choice, Piece::default());
                 last.logprobs = None;
                 last.finish_reason = Some(finish_reason(ending.reason));
-                last.stop_reason = StopReason::of(ending.stopped_by);
+                last.stop_reason = StopReason::of(&ending);
+                last.repetition = Repetition::of(&ending);
                 last
             }
             Event::Failed(_) => return,

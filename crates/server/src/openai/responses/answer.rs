@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::logprobs::TokenLogprob;
-use super::super::{DebugReport, StopReason, Timings, new_id};
+use super::super::{DebugReport, Repetition, StopReason, Timings, new_id};
 use super::object::{
     Echo, IncompleteDetails, OutputMessage, OutputText, Response, ResponseError, ResponseUsage,
 };
@@ -128,6 +128,7 @@ impl Renderer {
             usage: None,
             echo: self.echo.clone(),
             stop_reason: None,
+            repetition: None,
             timings: None,
             debug: None,
         }
@@ -149,7 +150,7 @@ impl Renderer {
     /// The response with all that was said.
     fn ended(&self, ending: &Ending) -> Response {
         let (status, incomplete_details) = match ending.reason {
-            Finish::Stop => ("completed", None),
+            Finish::Stop | Finish::Repetition => ("completed", None),
             Finish::Length => ("incomplete", Some(IncompleteDetails { reason: "max_output_tokens" })),
         };
         let debug = self.doctor.as_ref().map(|(prompt, origin)| DebugReport {
@@ -161,7 +162,8 @@ impl Renderer {
             incomplete_details,
             output: vec![self.item(status, vec![self.part()])],
             usage: Some(ResponseUsage::of(&totals)),
-            stop_reason: StopReason::of(ending.stopped_by.clone()),
+            stop_reason: StopReason::of(ending),
+            repetition: Repetition::of(ending),
             timings: Some(Timings::of(&totals)),
             debug,
             ..self.bare(status)
@@ -215,7 +217,7 @@ impl Render for Renderer {
                 self.send_part("response.content_part.done", out);
                 self.send_item("response.output_item.done", response.output[0].clone(), out);
                 let kind = match ending.reason {
-                    Finish::Stop => "response.completed",
+                    Finish::Stop | Finish::Repetition => "response.completed",
                     Finish::Length => "response.incomplete",
                 };
                 self.send_response(kind, response, out);

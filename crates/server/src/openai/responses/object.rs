@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::logprobs::TokenLogprob;
-use super::super::{DebugReport, StopReason, Timings};
+use super::super::{DebugReport, Repetition, StopReason, Timings};
 use crate::answers::Totals;
 
 /// A response. What the request said stands in it again.
@@ -27,9 +27,12 @@ pub(crate) struct Response {
     pub(crate) usage: Option<ResponseUsage>,
     #[serde(flatten)]
     pub(crate) echo: Echo,
-    /// From here on additions to the original API: the stop string, if one was found.
+    /// From here on additions to the original API: the stop string, if one was found, or
+    /// `repetition`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stop_reason: Option<StopReason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repetition: Option<Repetition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) timings: Option<Timings>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use text::grammar::GrammarSource;
 use utoipa::ToSchema;
 
 use super::super::{
-    Debug, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, form, note_user,
+    Debug, LoopGuard, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, form, note_user,
 };
 use super::input::{self, Input};
 use super::object::{Echo, ReasoningEcho, TextEcho};
@@ -142,6 +142,9 @@ pub(crate) struct ResponsesRequest {
     #[serde(default)]
     #[schema(minimum = 1)]
     deadline_ms: Option<i64>,
+    /// What is done when the answer repeats itself; without it what the server was started with.
+    #[serde(default)]
+    loop_guard: Option<LoopGuard>,
     /// More variables for the template.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -321,6 +324,7 @@ impl ResponsesRequest {
             stop: self.stop.clone().unwrap_or_default().0,
             priority: self.priority,
             deadline_ms: self.deadline_ms,
+            loop_guard: self.loop_guard.map(Into::into),
             debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
             ..Parameters::default()
         }

@@ -11,12 +11,34 @@ use crate::python::Python;
 use crate::steps::Steps;
 use crate::{model_store, process};
 
-/// The source package that brings vocabularies with reference tokens, and chat templates.
-const SDIST: &str = "llama-cpp-python==0.3.36";
-const SDIST_SHA256: &str = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e";
-const SDIST_FILE: &str = "llama_cpp_python-0.3.36.tar.gz";
-/// What is used of it.
-const SDIST_MODELS: &str = "llama_cpp_python-0.3.36/vendor/llama.cpp/models";
+/// A source package of which a folder is used.
+struct Source {
+    package: &'static str,
+    version: &'static str,
+    sha256: &'static str,
+    /// The name of the archive's only folder, and of the archive without its ending.
+    name: &'static str,
+    /// The folder in it that is used.
+    inside: &'static str,
+}
+
+/// Vocabularies with reference tokens, and chat templates.
+const REFERENCES: Source = Source {
+    package: "llama-cpp-python",
+    version: "0.3.36",
+    sha256: "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e",
+    name: "llama_cpp_python-0.3.36",
+    inside: "vendor/llama.cpp/models",
+};
+
+/// The JSON-Schema-Test-Suite.
+const SCHEMAS: Source = Source {
+    package: "jsonschema",
+    version: "4.25.1",
+    sha256: "e4a9655ce0da0c0b67a085847e00a3a51449e1157f4f75e9fb5aa545e122eb85",
+    name: "jsonschema-4.25.1",
+    inside: "json/tests/draft2020-12",
+};
 
 /// What renders the templates for comparison.
 const PACKAGES: &[&str] = &["jinja2==3.1.6", "numpy>=2,<3", "gguf==0.19.0"];
@@ -29,7 +51,9 @@ pub(super) fn fetch(steps: &mut Steps, root: &Path, target: &Path) -> Result<Vec
     let folder = target.join("test-data");
     fs::create_dir_all(&folder)?;
     let python = steps.step("data: Python", || Python::with_packages(&folder.join("venv"), PACKAGES))?;
-    let references = steps.step("data: vocabularies and templates", || references(&python, &folder))?;
+    let references =
+        steps.step("data: vocabularies and templates", || unpacked(&REFERENCES, &python, &folder))?;
+    let schemas = steps.step("data: schemas", || unpacked(&SCHEMAS, &python, &folder))?;
     let templates = references.join("templates");
     let expected = folder.join("templates-expected.json");
     steps.step("data: expected prompts", || {
@@ -39,40 +63,43 @@ pub(super) fn fetch(steps: &mut Steps, root: &Path, target: &Path) -> Result<Vec
     let models = steps.step("data: models", || models(target, &folder))?;
     Ok(vec![
         ("KUN_TEST_MODELS", models),
+        ("KUN_TEST_SCHEMAS", schemas),
         ("KUN_TEST_VOCABULARIES", references),
         ("KUN_TEST_TEMPLATES", templates),
         ("KUN_TEST_TEMPLATES_EXPECTED", expected),
     ])
 }
 
-/// The folder `models` of the source package.
-fn references(python: &Python, folder: &Path) -> Result<PathBuf> {
-    let models = folder.join("references").join(SDIST_MODELS);
-    let complete = folder.join("references").join("complete");
-    if fs::read_to_string(&complete).is_ok_and(|hash| hash == SDIST_SHA256) {
-        return Ok(models);
+/// The folder of a source package that is used, fetched once.
+fn unpacked(source: &Source, python: &Python, folder: &Path) -> Result<PathBuf> {
+    let Source { package, version, sha256, name, inside } = source;
+    let unpacked = folder.join("references").join(name).join(inside);
+    let complete = folder.join("references").join(format!("{name}.complete"));
+    if fs::read_to_string(&complete).is_ok_and(|hash| hash == *sha256) {
+        return Ok(unpacked);
     }
     let requirements = folder.join("requirements.txt");
-    fs::write(&requirements, format!("{SDIST} --hash=sha256:{SDIST_SHA256}\n"))?;
+    fs::write(&requirements, format!("{package}=={version} --hash=sha256:{sha256}\n"))?;
     // `--no-binary` for this package alone: for all, pip would build its build tools from source too.
     process::run(
         python
             .pip("download")
-            .args(["--no-deps", "--no-binary", "llama-cpp-python", "--require-hashes", "--requirement"])
+            .args(["--no-deps", "--no-binary", package, "--require-hashes", "--requirement"])
             .arg(&requirements)
             .arg("--dest")
             .arg(folder),
     )?;
-    let unpacked = folder.join("references");
-    fs::create_dir_all(&unpacked)?;
-    let archive = folder.join(SDIST_FILE);
-    process::run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(&unpacked).arg(SDIST_MODELS))?;
-    if !models.join("templates").is_dir() {
-        bail!("{SDIST_FILE} has no {SDIST_MODELS}/templates");
+    let references = folder.join("references");
+    fs::create_dir_all(&references)?;
+    let archive = folder.join(format!("{name}.tar.gz"));
+    let used = format!("{name}/{inside}");
+    process::run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(&references).arg(&used))?;
+    if !unpacked.is_dir() {
+        bail!("{} has no {used}", archive.display());
     }
     fs::remove_file(&archive)?;
-    fs::write(&complete, SDIST_SHA256)?;
-    Ok(models)
+    fs::write(&complete, sha256)?;
+    Ok(unpacked)
 }
 
 /// A folder with the real models under their own names, fetched as a user would.

@@ -71,7 +71,10 @@ impl Usage {
                 cached_tokens: usage.cached_tokens,
                 audio_tokens: 0,
             },
-            completion_tokens_details: CompletionTokensDetails::default(),
+            completion_tokens_details: CompletionTokensDetails {
+                reasoning_tokens: usage.reasoning_tokens,
+                ..CompletionTokensDetails::default()
+            },
         }
     }
 }
@@ -104,6 +107,7 @@ pub(crate) fn finish_reason(reason: Finish) -> &'static str {
     match reason {
         Finish::Stop => "stop",
         Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
     }
 }
 

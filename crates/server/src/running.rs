@@ -19,6 +19,7 @@ use crate::error::ApiError;
 use crate::job::Job;
 use crate::metrics::meter::{Meter, Pace};
 use crate::model::ServedModel;
+use crate::speech::{CallPiece, Speaker};
 
 /// What happens to a job. Choices are numbered prompt by prompt.
 #[derive(Debug)]
@@ -34,7 +35,12 @@ pub(crate) enum Event {
 /// More of an answer.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Piece {
+    /// What is said to the user.
     pub(crate) text: String,
+    /// What the model thinks aloud.
+    pub(crate) reasoning: String,
+    /// What it wants to call. A piece of a running answer has either these or one of the texts.
+    pub(crate) calls: Vec<CallPiece>,
     /// The tokens whose text has come out, with what was asked for beside them.
     pub(crate) tokens: Vec<Token>,
     /// For each prompt token but the first, if asked for; in the first piece only.
@@ -64,6 +70,8 @@ pub(crate) struct Ending {
 pub(crate) enum Finish {
     Stop,
     Length,
+    /// By itself, with a call for the client to run.
+    ToolCalls,
 }
 
 /// What a request named and the answer came to.
@@ -79,6 +87,8 @@ pub(crate) struct Usage {
     pub(crate) prompt_tokens: usize,
     pub(crate) cached_tokens: usize,
     pub(crate) completion_tokens: usize,
+    /// Those of them that were thought.
+    pub(crate) reasoning_tokens: usize,
 }
 
 /// Where the time went.
@@ -106,6 +116,8 @@ struct Choice {
     decoder: StreamDecoder,
     stops: StopStrings,
     show_specials: bool,
+    /// What takes the text apart; none if it stays as it is.
+    speaker: Option<Speaker>,
     /// Stop tokens that the request named.
     named_stops: Arc<[TokenId]>,
     /// The field that the answer's form came from.
@@ -136,6 +148,7 @@ impl Running {
             stops: StopStrings::new(&job.stop_strings)
                 .expect("they were checked when the request was lowered"),
             show_specials: job.show_specials,
+            speaker: job.speech.as_ref().map(|speech| Speaker::new(speech, index)),
             completion_tokens: 0,
             decoded: 0,
             shown: 0,
@@ -204,24 +217,33 @@ impl Choice {
     fn take(&mut self, choice: usize, mut chunk: Chunk, model: &ServedModel, ready: &mut VecDeque<Event>) {
         let mut piece =
             Piece { prompt_logprobs: std::mem::take(&mut chunk.prompt_logprobs), ..Piece::default() };
+        let mut read = Vec::new();
         let mut logprobs = std::mem::take(&mut chunk.logprobs).into_iter();
         for &id in &chunk.tokens {
             if self.stop.is_none() {
                 self.completion_tokens += 1;
                 self.take_token(Token { id, logprobs: logprobs.next() }, model, &mut piece);
+                // Token by token, so that it is known which of them were thought.
+                self.read(&mut piece, &mut read);
             }
         }
         let ended = chunk.finished.as_ref().map(|finished| &finished.reason);
-        if matches!(ended, Some(FinishReason::Stop | FinishReason::Length)) && self.stop.is_none() {
+        let ends = matches!(ended, Some(FinishReason::Stop | FinishReason::Length));
+        if ends && self.stop.is_none() {
             let rest = std::mem::take(&mut self.decoder).finish();
             self.show(&rest, &mut piece);
             if self.stop.is_none() {
                 self.flush(&mut piece);
             }
         }
+        self.read(&mut piece, &mut read);
+        if let Some(speaker) = self.speaker.as_mut().filter(|_| ends || self.stop.is_some()) {
+            speaker.finish(&mut read);
+        }
         if !piece.text.is_empty() || !piece.tokens.is_empty() || !piece.prompt_logprobs.is_empty() {
             ready.push_back(Event::Piece { choice, piece });
         }
+        ready.extend(read.into_iter().map(|piece| Event::Piece { choice, piece }));
         if let Some(finished) = chunk.finished {
             self.generation = None;
             ready.push_back(self.ended(choice, finished));
@@ -232,9 +254,20 @@ impl Choice {
         }
     }
 
+    /// Takes apart what has come out, if that is wanted.
+    fn read(&mut self, piece: &mut Piece, read: &mut Vec<Piece>) {
+        if let Some(speaker) = &mut self.speaker {
+            speaker.read(piece, read);
+        }
+    }
+
     fn take_token(&mut self, token: Token, model: &ServedModel, piece: &mut Piece) {
         let hidden = !self.show_specials && model.tokenizer.is_special(token.id);
-        let bytes = if hidden { &[][..] } else { model.tokenizer.piece(token.id).unwrap_or_default() };
+        let bytes = match self.speaker.as_ref().and_then(|speaker| speaker.marker(token.id)) {
+            Some(marker) => marker.as_bytes(),
+            None if hidden => &[],
+            None => model.tokenizer.piece(token.id).unwrap_or_default(),
+        };
         self.waiting.push_back((self.decoded, token));
         let text = self.decoder.push(bytes);
         self.show(&text, piece);
@@ -269,6 +302,9 @@ impl Choice {
         let stop = self.stop.take();
         let reason = match finished.reason {
             _ if stop.is_some() => Finish::Stop,
+            FinishReason::Stop if self.speaker.as_ref().is_some_and(|speaker| speaker.calls > 0) => {
+                Finish::ToolCalls
+            }
             FinishReason::Stop => Finish::Stop,
             FinishReason::Length => Finish::Length,
             FinishReason::Cancelled => return Event::Failed(shutting_down()),
@@ -285,6 +321,7 @@ impl Choice {
             prompt_tokens: finished.prompt_tokens,
             cached_tokens: finished.cache.cached_tokens,
             completion_tokens,
+            reasoning_tokens: self.speaker.as_ref().map_or(0, |speaker| speaker.reasoning_tokens),
         };
         let timings =
             Timings { queue: finished.queued, prompt: finished.prompt, generation: finished.generation };

@@ -13,7 +13,7 @@ use engine::request::{Chunk, FinishReason, Finished, Pooling, Request, TokenId};
 use engine::{Cpu, CpuError, CpuOptions};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use server::{Defaults, Details, Forms, ServedModel};
+use server::{Defaults, Details, Forms, ServedModel, Speaking};
 use text::template::ChatTemplate;
 use text::tokenizer::{Specials, Tokenizer};
 use weights::gguf::{Gguf, Metadata};
@@ -196,6 +196,7 @@ impl Session {
             pooling: self.pooling,
             details: self.details,
             forms: Forms::default(),
+            speaking: Speaking::default(),
         }
     }
 

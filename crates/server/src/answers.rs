@@ -16,14 +16,7 @@ pub(crate) async fn collect(mut running: Running) -> Result<Vec<Answer>, ApiErro
     let mut endings: Vec<Option<Ending>> = vec![None; running.choices()];
     while let Some(event) = running.next().await {
         match event {
-            Event::Piece { choice, piece } => {
-                let whole = &mut pieces[choice];
-                whole.text.truncate(whole.text.len() - piece.taken_back.text_bytes);
-                whole.tokens.truncate(whole.tokens.len() - piece.taken_back.tokens);
-                whole.text.push_str(&piece.text);
-                whole.tokens.extend(piece.tokens);
-                whole.prompt_logprobs.extend(piece.prompt_logprobs);
-            }
+            Event::Piece { choice, piece } => pieces[choice].add(piece),
             Event::End { choice, ending } => endings[choice] = Some(ending),
             Event::Failed(error) => return Err(error),
         }
@@ -57,6 +50,7 @@ impl Totals {
             self.usage.cached_tokens += ending.usage.cached_tokens;
         }
         self.usage.completion_tokens += ending.usage.completion_tokens;
+        self.usage.reasoning_tokens += ending.usage.reasoning_tokens;
         // Choices run at the same time, so the longest counts.
         let Timings { queue, prompt, generation } = ending.timings;
         let timings = &mut self.timings;

@@ -10,6 +10,21 @@ use crate::error::ApiError;
 use crate::lowering::beside;
 use crate::model::ServedModel;
 use crate::openai::messages::MESSAGES_MAX;
+use crate::speech::Before;
+
+/// A conversation that became a prompt.
+pub(crate) struct Prompt {
+    pub(crate) tokens: Vec<TokenId>,
+    text: String,
+    answer_begun: bool,
+}
+
+impl Prompt {
+    /// What answers to it follow.
+    pub(crate) fn before(&self) -> Before<'_> {
+        Before { prompt: &self.text, answer_begun: self.answer_begun }
+    }
+}
 
 /// The prompt of these messages, which are in the shape that templates know. Without a system message they get the
 /// model's own. `extra` is given to the template beside them.
@@ -17,7 +32,7 @@ pub(crate) async fn prompt(
     model: &Arc<ServedModel>,
     mut messages: Vec<Value>,
     extra: Map<String, Value>,
-) -> Result<Vec<TokenId>, ApiError> {
+) -> Result<Prompt, ApiError> {
     let has_system = messages.iter().any(|message| message["role"] == "system");
     if let (false, Some(system)) = (has_system, &model.defaults.system) {
         messages.insert(0, json!({"role": "system", "content": system}));
@@ -28,7 +43,7 @@ pub(crate) async fn prompt(
         let mut text = model.render(&messages, &extra, true)?;
         text.push_str(&begun);
         model.check_length(&text, "messages")?;
-        Ok(model.tokenize(&text))
+        Ok(Prompt { tokens: model.tokenize(&text), text, answer_begun: !begun.is_empty() })
     })
     .await
 }

@@ -17,6 +17,7 @@ use crate::error::ApiError;
 use crate::exchange::Exchange;
 use crate::forms::{self, Wanted};
 use crate::model::ServedModel;
+use crate::speech::Speech;
 
 pub(crate) use samplers::Samplers;
 
@@ -58,6 +59,8 @@ pub(crate) struct Job {
     pub(crate) form: Option<Box<Form>>,
     /// The field that it came from.
     pub(crate) form_field: Option<Arc<str>>,
+    /// How the answers are read; as they are, if it is none.
+    pub(crate) speech: Option<Arc<Speech>>,
     pub(crate) rank: Rank,
     /// Say what the prefix cache had, and why not more.
     pub(crate) debug_cache: bool,
@@ -150,6 +153,7 @@ impl Parameters {
             show_specials: self.show_specials,
             form: None,
             form_field: None,
+            speech: None,
             rank,
             debug_cache: self.debug_cache,
             exchange: caller.exchange,
@@ -331,7 +335,8 @@ impl Job {
         }
         self.form_field = Some(wanted.field.as_str().into());
         let constraint = forms::compiled(&self.model, wanted).await?;
-        self.form = Some(Box::new(Form { constraint, begins_after: Vec::new() }));
+        let begins_after = self.speech.as_ref().map(|speech| speech.form_begins_after.clone());
+        self.form = Some(Box::new(Form { constraint, begins_after: begins_after.unwrap_or_default() }));
         Ok(())
     }
 

@@ -15,6 +15,8 @@ use text::tokenizer::{Specials, Tokenizer};
 use crate::error::{self, ApiError};
 use crate::forms::Forms;
 use crate::running::timed_out;
+use crate::speech::Speaking;
+use crate::tools::told;
 
 /// A loaded model, as whoever starts the server gives it.
 pub struct ServedModel {
@@ -36,6 +38,8 @@ pub struct ServedModel {
     pub details: Details,
     /// What compiles the forms of answers.
     pub forms: Forms,
+    /// How its answers are read.
+    pub speaking: Speaking,
 }
 
 /// What suits a model where a request says nothing.
@@ -118,11 +122,14 @@ impl ServedModel {
         for (name, text) in &self.marker_tokens {
             input.insert((*name).to_owned(), text.as_str().into());
         }
-        input.insert("messages".to_owned(), messages.into());
         input.insert("add_generation_prompt".to_owned(), answer.into());
         let now =
             SystemTime::now().duration_since(UNIX_EPOCH).ok().and_then(|d| i64::try_from(d.as_secs()).ok());
         let limits = TemplateLimits { now_unix_seconds: now, ..TemplateLimits::default() };
+        let mut messages = messages.to_vec();
+        told::adapt(self.known(), &mut messages, &mut input);
+        template.adapt_calls(&mut messages, &limits);
+        input.insert("messages".to_owned(), messages.into());
         template.render(&Value::Object(input), &limits).map_err(|error| {
             let message = match &error {
                 // The template's own words: roles must alternate, and the like.

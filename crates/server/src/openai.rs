@@ -71,7 +71,10 @@ impl Usage {
                 cached_tokens: usage.cached_tokens,
                 audio_tokens: 0,
             },
-            completion_tokens_details: CompletionTokensDetails::default(),
+            completion_tokens_details: CompletionTokensDetails {
+                reasoning_tokens: usage.reasoning_tokens,
+                ..CompletionTokensDetails::default()
+            },
         }
     }
 }
@@ -106,6 +109,7 @@ pub(crate) fn finish_reason(reason: Finish) -> &'static str {
         // happened stands in `stop_reason`.
         Finish::Stop | Finish::Repetition => "stop",
         Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
     }
 }
 

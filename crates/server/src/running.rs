@@ -22,6 +22,7 @@ use crate::error::ApiError;
 use crate::job::Job;
 use crate::metrics::meter::{Meter, Pace};
 use crate::model::ServedModel;
+use crate::speech::{CallPiece, Speaker};
 
 /// What happens to a job. Choices are numbered prompt by prompt.
 #[derive(Debug)]
@@ -39,7 +40,12 @@ pub(crate) enum Event {
 pub(crate) struct Piece {
     /// What is taken back of what was given out before.
     pub(crate) taken_back: TakenBack,
+    /// What is said to the user.
     pub(crate) text: String,
+    /// What the model thinks aloud.
+    pub(crate) reasoning: String,
+    /// What it wants to call. A piece of a running answer has either these or one of the texts.
+    pub(crate) calls: Vec<CallPiece>,
     /// The tokens whose text has come out, with what was asked for beside them.
     pub(crate) tokens: Vec<Token>,
     /// For each prompt token but the first, if asked for; in the first piece only.
@@ -80,6 +86,8 @@ pub(crate) enum Finish {
     Length,
     /// It repeated itself.
     Repetition,
+    /// By itself, with a call for the client to run.
+    ToolCalls,
 }
 
 /// What a request named and the answer came to.
@@ -95,6 +103,8 @@ pub(crate) struct Usage {
     pub(crate) prompt_tokens: usize,
     pub(crate) cached_tokens: usize,
     pub(crate) completion_tokens: usize,
+    /// Those of them that were thought.
+    pub(crate) reasoning_tokens: usize,
 }
 
 /// Where the time went.
@@ -122,6 +132,8 @@ struct Choice {
     decoder: StreamDecoder,
     stops: StopStrings,
     show_specials: bool,
+    /// What takes the text apart; none if it stays as it is.
+    speaker: Option<Speaker>,
     /// Stop tokens that the request named.
     named_stops: Arc<[TokenId]>,
     /// The field that the answer's form came from.
@@ -167,6 +179,7 @@ impl Running {
             stops_at_first: stops.clone(),
             show_specials: job.show_specials,
             taken: Vec::new(),
+            speaker: job.speech.as_ref().map(|speech| Speaker::new(speech, index)),
             decoded: 0,
             shown: 0,
             waiting: VecDeque::new(),
@@ -237,27 +250,35 @@ impl Choice {
         if chunk.rewind > 0 && self.stop.is_none() {
             piece.taken_back = self.take_back(chunk.rewind, model);
         }
+        let mut read = Vec::new();
         let mut logprobs = std::mem::take(&mut chunk.logprobs).into_iter();
         for &id in &chunk.tokens {
             if self.stop.is_none() {
                 let token = Token { id, logprobs: logprobs.next() };
                 self.taken.push(token.clone());
                 self.take_token(token, model, &mut piece);
+                // Token by token, so that it is known which of them were thought.
+                self.read(&mut piece, &mut read);
             }
         }
         let ended = chunk.finished.as_ref().map(|finished| &finished.reason);
-        let by_itself =
+        let ends =
             matches!(ended, Some(FinishReason::Stop | FinishReason::Length | FinishReason::Repetition));
-        if by_itself && self.stop.is_none() {
+        if ends && self.stop.is_none() {
             let rest = std::mem::take(&mut self.decoder).finish();
             self.show(&rest, &mut piece);
             if self.stop.is_none() {
                 self.flush(&mut piece);
             }
         }
+        self.read(&mut piece, &mut read);
+        if let Some(speaker) = self.speaker.as_mut().filter(|_| ends || self.stop.is_some()) {
+            speaker.finish(&mut read);
+        }
         if !piece.is_empty() {
             ready.push_back(Event::Piece { choice, piece });
         }
+        ready.extend(read.into_iter().map(|piece| Event::Piece { choice, piece }));
         if let Some(finished) = chunk.finished {
             self.generation = None;
             ready.push_back(self.ended(choice, finished));
@@ -268,10 +289,14 @@ impl Choice {
         }
     }
 
-    /// Takes tokens of the answer back, by going through those that are kept again.
+    /// Takes tokens of the answer back, by going through those that are kept again. What was read as thoughts or calls stays
+    /// said, as in a stream.
     fn take_back(&mut self, tokens: usize, model: &ServedModel) -> TakenBack {
         let (shown, given) = (self.shown, self.taken.len() - self.waiting.len());
         self.taken.truncate(self.taken.len().saturating_sub(tokens));
+        if self.speaker.is_some() {
+            return TakenBack::default();
+        }
         self.decoder = StreamDecoder::new();
         self.stops = self.stops_at_first.clone();
         (self.decoded, self.shown) = (0, 0);
@@ -287,9 +312,20 @@ impl Choice {
         }
     }
 
+    /// Takes apart what has come out, if that is wanted.
+    fn read(&mut self, piece: &mut Piece, read: &mut Vec<Piece>) {
+        if let Some(speaker) = &mut self.speaker {
+            speaker.read(piece, read);
+        }
+    }
+
     fn take_token(&mut self, token: Token, model: &ServedModel, piece: &mut Piece) {
         let hidden = !self.show_specials && model.tokenizer.is_special(token.id);
-        let bytes = if hidden { &[][..] } else { model.tokenizer.piece(token.id).unwrap_or_default() };
+        let bytes = match self.speaker.as_ref().and_then(|speaker| speaker.marker(token.id)) {
+            Some(marker) => marker.as_bytes(),
+            None if hidden => &[],
+            None => model.tokenizer.piece(token.id).unwrap_or_default(),
+        };
         self.waiting.push_back((self.decoded, token));
         let text = self.decoder.push(bytes);
         self.show(&text, piece);
@@ -324,6 +360,9 @@ impl Choice {
         let stop = self.stop.take();
         let reason = match finished.reason {
             _ if stop.is_some() => Finish::Stop,
+            FinishReason::Stop if self.speaker.as_ref().is_some_and(|speaker| speaker.calls > 0) => {
+                Finish::ToolCalls
+            }
             FinishReason::Stop => Finish::Stop,
             FinishReason::Length => Finish::Length,
             FinishReason::Repetition => Finish::Repetition,
@@ -340,6 +379,7 @@ impl Choice {
             prompt_tokens: finished.prompt_tokens,
             cached_tokens: finished.cache.cached_tokens,
             completion_tokens,
+            reasoning_tokens: self.speaker.as_ref().map_or(0, |speaker| speaker.reasoning_tokens),
         };
         let timings =
             Timings { queue: finished.queued, prompt: finished.prompt, generation: finished.generation };

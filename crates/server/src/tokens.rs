@@ -20,6 +20,7 @@ use crate::openai::messages::{self, Message};
 use crate::openai::prompts::checked_tokens;
 use crate::state::App;
 use crate::templated::{self, templated};
+use crate::tools::wire::{self, ChatTool};
 
 /// Bytes of a text.
 const TEXT_BYTES_MAX: usize = 1 << 20;
@@ -287,7 +288,7 @@ pub(crate) struct TemplateRequest {
     #[serde(default)]
     reasoning_effort: Option<String>,
     #[serde(default)]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<ChatTool>>)]
     tools: Option<Value>,
     /// More variables for the template.
     #[serde(default)]
@@ -314,12 +315,9 @@ pub(crate) async fn apply_template(
     Json(request): Json<TemplateRequest>,
 ) -> Result<Answer<Applied>, ApiError> {
     let model = app.model(request.model.as_deref()).await?;
-    if request.tools.as_ref().is_some_and(|tools| tools.as_array().is_none_or(|list| !list.is_empty())) {
-        let message = "tools is not supported by this version of the server";
-        return Err(ApiError::unsupported("tools", message));
-    }
     let effort = request.reasoning_effort.as_deref().map(|effort| ("reasoning_effort", effort));
-    let variables = templated::variables(request.chat_template_kwargs, effort)?;
+    let mut variables = templated::variables(request.chat_template_kwargs, effort)?;
+    wire::of_chat(request.tools.as_ref(), None, None)?.tell(&mut variables);
     let answer = request.add_generation_prompt.unwrap_or(true);
     let said = messages::lower(request.messages, &model)?;
     let prompt = templated(&model, said, variables, answer, "messages").await?.text;

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::tokenizer::Tokenizer;
 
-pub use schema::{SchemaError, close_objects};
+pub use schema::{SchemaError, close_objects, spelt};
 
 /// What an answer's form is given as.
 #[derive(Debug, Clone, PartialEq)]

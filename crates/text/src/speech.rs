@@ -95,6 +95,14 @@ impl Format {
         }
     }
 
+    /// The marker that ends the reasoning in which the answer to a rendered prompt begins; none if it begins in none, or
+    /// if headers end it.
+    pub fn end_of_begun_thinking(&self, prompt: &str) -> Option<&'static str> {
+        let end = prompt.trim_end();
+        let begun = self.0.thinking.iter().find(|thinking| end.ends_with(thinking.open.trim_end()));
+        begun.and_then(|thinking| thinking.close.first().copied())
+    }
+
     /// The grammar of an answer that has to be calls of some of these tools, for llguidance, in Lark. `special` tells
     /// which token a marker is, if it is a single special one. `None` without tools.
     ///

@@ -25,10 +25,6 @@ pub(crate) fn write(scratch: &Scratch, name: &str) -> PathBuf {
 
 /// The file, to be changed.
 pub(crate) fn writer() -> GgufWriter {
-    let bytes = (0..=255u8).map(|byte| byte_character(byte).to_string());
-    let others = ["he", "ll", "hell", "\u{120}he", "<|begin|>", "<|end|>"].map(str::to_owned);
-    let tokens: Vec<String> = bytes.chain(others).collect();
-    assert_eq!(tokens.len(), SIZE);
     // 1 is a normal token, 3 one that is structure.
     let kinds = (0..SIZE as u32).map(|id| if id >= BOS { 3 } else { 1 }).collect();
     let mut writer = GgufWriter::new();
@@ -42,7 +38,7 @@ pub(crate) fn writer() -> GgufWriter {
         .set("llama.attention.head_count_kv", Value::U32(2))
         .set("tokenizer.ggml.model", text("gpt2"))
         .set("tokenizer.ggml.pre", text("gpt-2"))
-        .set("tokenizer.ggml.tokens", texts(tokens.iter()))
+        .set("tokenizer.ggml.tokens", tokens("<|begin|>"))
         .set("tokenizer.ggml.token_type", Value::Array(Array::I32(kinds)))
         .set("tokenizer.ggml.merges", texts(["h e", "l l", "he ll", "\u{120} he"].iter()))
         .set("tokenizer.ggml.bos_token_id", Value::U32(BOS))
@@ -50,6 +46,15 @@ pub(crate) fn writer() -> GgufWriter {
         .set("tokenizer.ggml.add_bos_token", Value::Bool(true))
         .set("tokenizer.chat_template", text(TEMPLATE));
     writer
+}
+
+/// The texts of the tokens, with one of choice for the marker that begins texts.
+pub(crate) fn tokens(begin: &str) -> Value {
+    let bytes = (0..=255u8).map(|byte| byte_character(byte).to_string());
+    let others = ["he", "ll", "hell", "\u{120}he", begin, "<|end|>"].map(str::to_owned);
+    let tokens: Vec<String> = bytes.chain(others).collect();
+    assert_eq!(tokens.len(), SIZE);
+    texts(tokens.iter())
 }
 
 pub(crate) fn text(text: &str) -> Value {

@@ -42,5 +42,6 @@ mod registry;
 mod responses;
 mod start;
 mod tokens;
+mod tools;
 mod under_load;
 mod wire;

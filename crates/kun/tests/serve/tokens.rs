@@ -105,7 +105,7 @@ fn what_is_wrong_is_refused_by_name() {
         ("/detokenize", json!({"tokens": vec![1; (1 << 20) + 1]}), "tokens"),
         ("/apply-template", json!({}), "messages"),
         ("/apply-template", json!({"messages": [{"role": "x", "content": ""}]}), "messages[0].role"),
-        ("/apply-template", json!({"messages": [], "tools": [{}]}), "tools"),
+        ("/apply-template", json!({"messages": [], "tools": [{}]}), "tools[0]"),
     ] {
         let error = server.post(path, &body).json(400)["error"].clone();
         assert_eq!(error["param"], param, "{path}: {error}");

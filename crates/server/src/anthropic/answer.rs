@@ -176,6 +176,7 @@ impl MessageDelta {
         let stop_reason = match ending.reason {
             Finish::Stop if stop_sequence.is_some() => "stop_sequence",
             Finish::Stop | Finish::Repetition => "end_turn",
+            Finish::ToolCalls => "tool_use",
             Finish::Length => "max_tokens",
         };
         MessageDelta { stop_reason, stop_sequence }

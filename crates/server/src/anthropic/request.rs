@@ -183,7 +183,7 @@ impl MessagesRequest {
         };
         let form = prompt.form()?;
         let (model, _place) = app.admit(self.model.as_deref()).await?;
-        let tokens = prompt.tokens(&model).await?;
+        let tokens = prompt.rendered(&model).await?.tokens;
         let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
         job.follow(form, "stop_sequences").await?;
         Ok(Lowered { job, stream: self.stream.unwrap_or(false) })
@@ -226,12 +226,12 @@ impl CountRequest {
             tool_choice: self.tool_choice,
         };
         let model = app.model(self.model.as_deref()).await?;
-        prompt.tokens(&model).await
+        Ok(prompt.rendered(&model).await?.tokens)
     }
 }
 
 impl Prompt {
-    async fn tokens(self, model: &Arc<ServedModel>) -> Result<Vec<TokenId>, ApiError> {
+    async fn rendered(self, model: &Arc<ServedModel>) -> Result<conversation::Prompt, ApiError> {
         self.refuse_tools()?;
         let extra = self.template_variables()?;
         let messages = content::lower(self.system, self.messages)?;

@@ -94,7 +94,7 @@ impl Renderer {
 
     fn ended(&self, piece: Piece, ending: &Ending) -> Line {
         let done_reason = match ending.reason {
-            Finish::Stop | Finish::Repetition => "stop",
+            Finish::Stop | Finish::Repetition | Finish::ToolCalls => "stop",
             Finish::Length => "length",
         };
         Line {

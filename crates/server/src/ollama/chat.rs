@@ -125,7 +125,8 @@ pub(crate) async fn complete(
         return Ok(once(stream, &answer::loaded(Kind::Chat, &model)));
     }
     let place = app.enter(&model).await?;
-    let tokens = conversation::prompt(&model, lower(messages)?, think(request.think.as_ref())?).await?;
+    let prompt = conversation::prompt(&model, lower(messages)?, think(request.think.as_ref())?).await?;
+    let tokens = prompt.tokens;
     let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
     job.logprobs = logprobs;
     job.follow(form, "options.stop").await?;

@@ -156,7 +156,7 @@ impl GenerateRequest {
         }
         let system = system.map(|system| json!({"role": "system", "content": system}));
         let messages = system.into_iter().chain([json!({"role": "user", "content": prompt})]).collect();
-        conversation::prompt(model, messages, extra).await
+        Ok(conversation::prompt(model, messages, extra).await?.tokens)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `POST /v1/chat/completions`.
 
 mod answer;
+mod calls;
 mod request;
 
 use std::sync::Arc;

@@ -61,7 +61,7 @@ const NOTES: [&str; 13] = [
 const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
 
 /// Adds how the answer is to be spelt: one space behind `:` and `,`, and none elsewhere.
-pub(super) fn spelt(mut schema: Value) -> Value {
+pub fn spelt(mut schema: Value) -> Value {
     if let Some(object) = schema.as_object_mut() {
         let spelling = json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "});
         object.insert("x-guidance".to_owned(), spelling);

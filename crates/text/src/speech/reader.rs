@@ -93,6 +93,11 @@ impl Reader {
         }
     }
 
+    /// Whether what comes now would be reasoning.
+    pub fn is_thinking(&self) -> bool {
+        matches!(self.state, State::Thinking(_))
+    }
+
     /// The end of the answer: adds what was kept back.
     pub fn finish(mut self, parts: &mut Vec<Part>) {
         match std::mem::replace(&mut self.state, State::Header(String::new())) {

@@ -293,7 +293,7 @@ fn expect(api: Api, name: &'static str, field: &str, value: &str) -> Expect {
         ("debug", r#"{"cache": "x"}"#) => format!("{name}.cache"),
         ("logit_bias", r#"{"5": 1e400}"# | r#"{"5": null}"#) => format!("{name}.5"),
         ("metadata", r#"{"a": 5}"#) => format!("{name}.a"),
-        ("tools", "[5]") if api.path == RESPONSES.path => format!("{name}[0]"),
+        ("tools", "[5]") => format!("{name}[0]"),
         _ => name.to_owned(),
     };
     Expect::field(place)

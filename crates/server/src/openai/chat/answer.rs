@@ -10,12 +10,13 @@ use utoipa::ToSchema;
 use super::super::{
     DebugReport, Repetition, StopReason, Timings, Usage, finish_reason, logprobs::ChoiceLogprobs, new_id,
 };
+use super::calls::{self, Call, CallDelta};
 use super::request::Lowered;
 use crate::answers::{Answer, Totals};
 use crate::cache_doctor::{self, Origin};
 use crate::error::ApiError;
 use crate::model::ServedModel;
-use crate::running::{Ending, Event};
+use crate::running::{Ending, Event, Piece};
 use crate::state::unix_seconds;
 use crate::stream::{Frames, Render, openai_failed};
 
@@ -54,8 +55,17 @@ struct Choice {
 #[derive(Debug, Serialize, ToSchema)]
 struct AnswerMessage {
     role: &'static str,
-    content: String,
+    /// None beside calls without a text.
+    content: Option<String>,
     refusal: Option<String>,
+    /// What the model thought before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    /// The same under its other name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<Vec<Call>>,
 }
 
 /// A piece of an answer in a stream.
@@ -95,6 +105,13 @@ struct Delta {
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    /// The same under its other name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[CallDelta; 1]>,
 }
 
 /// Writes the answers of one request.
@@ -138,10 +155,10 @@ impl Renderer {
         let mut choices = Vec::with_capacity(answers.len());
         for (index, Answer { piece, ending }) in answers.into_iter().enumerate() {
             self.ended(index, &ending);
-            let logprobs = self.wants_logprobs.then(|| ChoiceLogprobs::of(&piece.tokens, &self.model));
+            let logprobs = self.logprobs(&piece);
             choices.push(Choice {
                 index,
-                message: AnswerMessage { role: "assistant", content: piece.text, refusal: None },
+                message: AnswerMessage::of(piece),
                 logprobs,
                 finish_reason: finish_reason(ending.reason),
                 stop_reason: StopReason::of(&ending),
@@ -160,6 +177,33 @@ impl Renderer {
             timings: Timings::of(&self.totals),
             metadata: self.metadata,
             debug: self.debug,
+        }
+    }
+
+    fn logprobs(&self, piece: &Piece) -> Option<ChoiceLogprobs> {
+        self.wants_logprobs.then(|| ChoiceLogprobs::of(&piece.tokens, &self.model))
+    }
+
+    /// Tells more of an answer, each call by itself. Log-probabilities stand beside the first of what a piece brings.
+    fn piece(&self, choice: usize, piece: Piece, out: &mut Frames) {
+        let mut logprobs = self.logprobs(&piece);
+        let mut send = |delta: Delta| {
+            let choice = ChunkChoice { logprobs: logprobs.take(), ..Self::choice(choice, delta) };
+            out.json(&self.chunk(vec![choice]));
+        };
+        if !piece.reasoning.is_empty() {
+            send(Delta::thought(piece.reasoning));
+        }
+        if !piece.text.is_empty() {
+            send(Delta::said(piece.text));
+        }
+        for call in piece.calls.into_iter().flat_map(calls::deltas) {
+            send(Delta { tool_calls: Some([call]), ..Delta::default() });
+        }
+        // A token may bring nothing yet. With log-probabilities it is told all the same.
+        if logprobs.is_some() {
+            let choice = ChunkChoice { logprobs, ..Self::choice(choice, Delta::said(String::new())) };
+            out.json(&self.chunk(vec![choice]));
         }
     }
 
@@ -190,39 +234,55 @@ impl Renderer {
     }
 }
 
+impl AnswerMessage {
+    fn of(piece: Piece) -> Self {
+        let tool_calls = calls::whole(piece.calls);
+        let reasoning = Some(piece.reasoning).filter(|text| !text.is_empty());
+        AnswerMessage {
+            role: "assistant",
+            content: Some(piece.text).filter(|text| tool_calls.is_none() || !text.is_empty()),
+            refusal: None,
+            reasoning_content: reasoning.clone(),
+            reasoning,
+            tool_calls,
+        }
+    }
+}
+
+impl Delta {
+    fn said(text: String) -> Self {
+        Delta { content: Some(text), ..Delta::default() }
+    }
+
+    fn thought(text: String) -> Self {
+        Delta { reasoning_content: Some(text.clone()), reasoning: Some(text), ..Delta::default() }
+    }
+}
+
 impl Render for Renderer {
     fn begin(&mut self, out: &mut Frames) {
         for index in 0..self.choices {
-            let delta = Delta { role: Some("assistant"), content: Some(String::new()) };
+            let delta = Delta { role: Some("assistant"), ..Delta::said(String::new()) };
             out.json(&self.chunk(vec![Self::choice(index, delta)]));
         }
     }
 
     fn event(&mut self, event: Event, out: &mut Frames) {
-        let mut timings = None;
-        let choice = match event {
-            Event::Piece { choice, piece } => {
-                let logprobs = self.wants_logprobs.then(|| ChoiceLogprobs::of(&piece.tokens, &self.model));
-                // A token may bring no text yet. With log-probabilities it is told all the same.
-                if piece.text.is_empty() && logprobs.is_none() {
-                    return;
-                }
-                let delta = Delta { role: None, content: Some(piece.text) };
-                ChunkChoice { logprobs, ..Self::choice(choice, delta) }
-            }
+        match event {
+            Event::Piece { choice, piece } => self.piece(choice, piece, out),
             Event::End { choice, ending } => {
                 self.ended(choice, &ending);
-                timings = Some(Timings::of(&Totals::of(&ending)));
-                ChunkChoice {
+                let timings = Some(Timings::of(&Totals::of(&ending)));
+                let choice = ChunkChoice {
                     finish_reason: Some(finish_reason(ending.reason)),
                     stop_reason: StopReason::of(&ending),
                     repetition: Repetition::of(&ending),
                     ..Self::choice(choice, Delta::default())
-                }
+                };
+                out.json(&Chunk { timings, ..self.chunk(vec![choice]) });
             }
-            Event::Failed(_) => return,
-        };
-        out.json(&Chunk { timings, ..self.chunk(vec![choice]) });
+            Event::Failed(_) => {}
+        }
     }
 
     fn end(&mut self, out: &mut Frames) {

@@ -15,8 +15,10 @@ use super::super::{
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
 use crate::job::{Caller, Job, Parameters, Samplers, Seed, whole};
+use crate::speech::Before;
 use crate::state::App;
 use crate::templated::{self, templated};
+use crate::tools::wire::{self, ChatTool};
 
 /// Alternatives beside a token of a chat.
 const TOP_LOGPROBS_MAX: i64 = 20;
@@ -86,13 +88,14 @@ pub(crate) struct ChatRequest {
     #[serde(default)]
     reasoning_effort: Option<String>,
     #[serde(default)]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<ChatTool>>)]
     tools: Option<Value>,
+    /// auto, none, required, or `{"type": "function", "function": {"name": …}}`.
     #[serde(default)]
     #[schema(value_type = Option<NameOrObject>)]
     tool_choice: Option<Value>,
+    /// Whether an answer may have more than one call; it may if nothing is said.
     #[serde(default)]
-    #[allow(dead_code, reason = "without tools there is nothing to be parallel")]
     parallel_tool_calls: Option<bool>,
     #[serde(default)]
     #[schema(value_type = Option<Vec<Object>>)]
@@ -218,7 +221,9 @@ impl ChatRequest {
         let logprobs = self.logprobs()?;
         let form = self.form.wanted()?;
         let effort = self.reasoning_effort.as_deref().map(|effort| ("reasoning_effort", effort));
-        let variables = templated::variables(self.chat_template_kwargs.clone(), effort)?;
+        let mut variables = templated::variables(self.chat_template_kwargs.clone(), effort)?;
+        let tools = wire::of_chat(self.tools.as_ref(), self.tool_choice.as_ref(), self.parallel_tool_calls)?;
+        tools.tell(&mut variables);
         let parameters = self.parameters()?;
         let answer = self.add_generation_prompt.unwrap_or(true);
         let said = messages::lower(self.messages, &model)?;
@@ -226,27 +231,21 @@ impl ChatRequest {
         let origin = prompt.origin();
         let mut job = parameters.lower(model, vec![prompt.tokens], "messages", &app.config, caller)?;
         job.logprobs = logprobs;
-        job.follow(form, "stop").await?;
+        let before = Before { prompt: &prompt.text, answer_begun: false };
+        job.speak(tools, before, form, "stop").await?;
         Ok(Lowered { job, stream, include_usage, metadata: self.metadata, origin })
     }
 
     /// Fields that this server knows and can't honour.
     fn refuse(&self) -> Result<(), ApiError> {
         let is_set = |value: &Option<Value>| value.as_ref().is_some_and(|value| !value.is_null());
-        let is_empty_list =
-            |value: &Option<Value>| value.as_ref().and_then(Value::as_array).is_some_and(Vec::is_empty);
-        if (is_set(&self.tools) && !is_empty_list(&self.tools)) || is_set(&self.functions) {
-            let param = if is_set(&self.tools) { "tools" } else { "functions" };
-            return Err(ApiError::unsupported(
-                param,
-                format!("{param} is not supported by this version of the server"),
-            ));
+        // What tools were called before they were tools.
+        if is_set(&self.functions) {
+            return Err(ApiError::unsupported("functions", "functions is not supported: send tools"));
         }
-        let no_call =
-            |value: &Option<Value>| value.as_ref().is_none_or(|v| v.is_null() || v == "none" || v == "auto");
-        if !no_call(&self.tool_choice) || !no_call(&self.function_call) {
-            let param = if no_call(&self.tool_choice) { "function_call" } else { "tool_choice" };
-            return Err(ApiError::field(param, format!("{param} asks for a tool, but the request has none")));
+        if self.function_call.as_ref().is_some_and(|v| !v.is_null() && v != "none" && v != "auto") {
+            let message = "function_call is not supported: send tools and tool_choice";
+            return Err(ApiError::field("function_call", message));
         }
         if self.modalities.as_ref().is_some_and(|list| list.iter().any(|modality| modality != "text")) {
             return Err(ApiError::unsupported(

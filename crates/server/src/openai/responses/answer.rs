@@ -150,7 +150,7 @@ impl Renderer {
     /// The response with all that was said.
     fn ended(&self, ending: &Ending) -> Response {
         let (status, incomplete_details) = match ending.reason {
-            Finish::Stop | Finish::Repetition => ("completed", None),
+            Finish::Stop | Finish::Repetition | Finish::ToolCalls => ("completed", None),
             Finish::Length => ("incomplete", Some(IncompleteDetails { reason: "max_output_tokens" })),
         };
         let debug = self.doctor.as_ref().map(|(prompt, origin)| DebugReport {
@@ -217,7 +217,7 @@ impl Render for Renderer {
                 self.send_part("response.content_part.done", out);
                 self.send_item("response.output_item.done", response.output[0].clone(), out);
                 let kind = match ending.reason {
-                    Finish::Stop | Finish::Repetition => "response.completed",
+                    Finish::Stop | Finish::Repetition | Finish::ToolCalls => "response.completed",
                     Finish::Length => "response.incomplete",
                 };
                 self.send_response(kind, response, out);

@@ -99,3 +99,41 @@ def test_what_is_wrong_is_said(client, model, wrong):
 def test_unknown_model(client):
     with pytest.raises(anthropic.NotFoundError):
         client.messages.create(model="nobody", max_tokens=8, messages=PARIS)
+
+
+WEATHER = {
+    "name": "weather",
+    "description": "Tells the weather in a city.",
+    "input_schema": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 12}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+}
+FORCED = {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "weather"}, "extra_body": GREEDY}
+
+
+def test_tool_round_trip(client, model):
+    answer = client.messages.create(model=model, max_tokens=64, messages=PARIS, **FORCED)
+    assert answer.stop_reason == "tool_use"
+    (call,) = answer.content
+    assert call.type == "tool_use" and call.name == "weather" and isinstance(call.input["city"], str)
+    result = {"type": "tool_result", "tool_use_id": call.id, "content": "It rains."}
+    messages = [
+        *PARIS,
+        {"role": "assistant", "content": answer.content},
+        {"role": "user", "content": [result]},
+    ]
+    again = client.messages.create(model=model, max_tokens=16, messages=messages, tools=[WEATHER])
+    assert again.content
+
+
+def test_tool_use_in_pieces_is_the_whole(client, model):
+    (whole,) = client.messages.create(model=model, max_tokens=64, messages=PARIS, **FORCED).content
+    with client.messages.stream(model=model, max_tokens=64, messages=PARIS, **FORCED) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_message()
+    (call,) = final.content
+    assert "input_json" in kinds and final.stop_reason == "tool_use"
+    assert (call.name, call.input) == ("weather", whole.input)

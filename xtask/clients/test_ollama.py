@@ -80,3 +80,30 @@ def test_what_is_wrong_is_said(client, model):
     with pytest.raises(ollama.ResponseError) as error:
         client.chat(model=model, messages=PARIS, options={"temperature": -1})
     assert error.value.status_code == 400 and "temperature" in error.value.error
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Tells the weather in a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def test_tools_are_offered_and_a_history_has_calls(client, model):
+    """The API has no way to force a call, so what comes is an answer either way."""
+    called = {"function": {"name": "weather", "arguments": {"city": "Paris"}}}
+    history = [
+        *PARIS,
+        {"role": "assistant", "content": "", "tool_calls": [called]},
+        {"role": "tool", "tool_name": "weather", "content": "It rains."},
+    ]
+    for messages in (PARIS, history):
+        for answer in (
+            client.chat(model=model, messages=messages, tools=[WEATHER], options=GREEDY),
+            *client.chat(model=model, messages=messages, tools=[WEATHER], options=GREEDY, stream=True),
+        ):
+            for call in answer.message.tool_calls or []:
+                assert call.function.name == "weather" and "city" in call.function.arguments

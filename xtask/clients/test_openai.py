@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import struct
 
 import openai
@@ -283,3 +284,59 @@ def test_a_wrong_address_is_a_404(url):
     client = OpenAI(base_url=f"{url}/v2", api_key="none", max_retries=0)
     with pytest.raises(openai.NotFoundError):
         client.models.list()
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Tells the weather in a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "maxLength": 12}, "days": {"type": "integer"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+FORCED = {"tools": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "weather"}}}
+
+
+def test_tool_round_trip(client, model):
+    answer = chat(client, model, max_tokens=64, **FORCED).choices[0]
+    assert answer.finish_reason == "tool_calls" and answer.message.content is None
+    (call,) = answer.message.tool_calls
+    assert call.id and call.type == "function" and call.function.name == "weather"
+    assert isinstance(json.loads(call.function.arguments)["city"], str)
+    result = {"role": "tool", "tool_call_id": call.id, "content": "It rains."}
+    again = client.chat.completions.create(
+        model=model,
+        messages=[*PARIS, answer.message, result],
+        tools=[WEATHER],
+        tool_choice="none",
+        max_tokens=16,
+    )
+    assert again.choices[0].message.tool_calls is None
+
+
+def test_tool_call_in_pieces_is_the_whole(client, model):
+    (whole,) = chat(client, model, max_tokens=64, **FORCED).choices[0].message.tool_calls
+    with client.chat.completions.stream(
+        model=model, messages=PARIS, temperature=0, max_tokens=64, **FORCED
+    ) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion().choices[0]
+    (call,) = final.message.tool_calls
+    assert "tool_calls.function.arguments.delta" in kinds and final.finish_reason == "tool_calls"
+    assert (call.function.name, call.function.arguments) == ("weather", whole.function.arguments)
+
+
+def test_function_call_of_a_response(client, model):
+    tool = {"type": "function", "strict": False, **WEATHER["function"]}
+    forced = {"tools": [tool], "tool_choice": {"type": "function", "name": "weather"}}
+    response = client.responses.create(
+        model=model, input="Weather in Paris?", max_output_tokens=64, temperature=0, **forced
+    )
+    (call,) = response.output
+    assert call.type == "function_call" and call.name == "weather" and call.status == "completed"
+    assert isinstance(json.loads(call.arguments)["city"], str)

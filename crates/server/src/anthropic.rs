@@ -3,6 +3,7 @@
 //! Marks of `cache_control` are taken and have no effect: every prompt is cached by itself, up to the last whole page.
 
 mod answer;
+mod blocks;
 mod content;
 pub(crate) mod messages;
 pub(crate) mod models;

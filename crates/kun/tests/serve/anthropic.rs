@@ -67,7 +67,7 @@ fn wire_14_a_stream_has_the_events_of_a_message_in_order() {
         let mut streamed = request(more);
         streamed["stream"] = true.into();
         let events = events(&server.post(MESSAGES, &streamed));
-        let [start, block, ping, deltas @ .., stop, message, end] = &events[..] else { panic!("{events:?}") };
+        let [start, ping, block, deltas @ .., stop, message, end] = &events[..] else { panic!("{events:?}") };
         assert_eq!(start["type"], "message_start");
         let begun = &start["message"];
         assert_eq!(
@@ -237,7 +237,7 @@ fn errors_have_the_shape_of_the_api_and_name_the_field() {
         (json!({"stop_sequences": vec!["x"; 17]}), 400, "invalid_request_error", "stop_sequences"),
         (json!({"stop_sequences": [""]}), 400, "invalid_request_error", "stop"),
         (json!({"stream": "yes"}), 400, "invalid_request_error", "stream"),
-        (json!({"tools": [{"name": "f"}]}), 400, "invalid_request_error", "tools"),
+        (json!({"tools": [{"name": "f"}]}), 400, "invalid_request_error", "tools[0].input_schema"),
         (json!({"tool_choice": {"type": "any"}}), 400, "invalid_request_error", "tool_choice"),
         (
             json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}),

@@ -222,7 +222,7 @@ fn errors_are_one_text_that_names_the_field() {
             "messages",
         ),
         (CHAT, chat(json!({"format": "xml"})), 400, "format"),
-        (CHAT, chat(json!({"tools": [{}]})), 400, "tools"),
+        (CHAT, chat(json!({"tools": [{}]})), 400, "tools[0]"),
         (CHAT, chat(json!({"think": true})), 400, "think"),
         (CHAT, chat(json!({"think": "high"})), 400, "think"),
         (CHAT, chat(json!({"truncate": true})), 400, "truncate"),

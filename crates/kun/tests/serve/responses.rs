@@ -241,7 +241,7 @@ fn what_is_wrong_is_refused_by_name() {
         (json!({"background": true}), "background"),
         (json!({"truncation": "auto"}), "truncation"),
         (json!({"text": {"format": {"type": "xml"}}}), "text.format.type"),
-        (json!({"tools": [{"type": "function", "name": "f"}]}), "tools"),
+        (json!({"tools": [{"type": "function"}]}), "tools[0].name"),
         (json!({"tool_choice": "required"}), "tool_choice"),
         (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
         (json!({"stream": "yes"}), "stream"),

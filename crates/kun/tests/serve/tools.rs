@@ -1,6 +1,8 @@
 //! Tools and reasoning in chats. A model of random weights calls a tool where it must, and says what looks like a call,
 //! or like a thought, where its answer has a form that leaves no choice.
 
+mod apis;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -21,13 +23,21 @@ const HERMES: &str = "{{ bos_token }}{% if tools %}[tools <tool_call>]{% for t i
 
 /// The tiny model with this template, and a text for the special token that begins texts.
 fn server(template: &str, begin: &str) -> Server {
+    served(template, begin, model::data)
+}
+
+/// The same with weights of these numbers, each by its name and shape.
+fn served(template: &str, begin: &str, data: impl Fn(&str, &[u64]) -> Vec<u8>) -> Server {
     let scratch = Scratch::new();
     let mut header = model::header();
     header.set("tokenizer.chat_template", vocabulary::text(template));
     header.set("tokenizer.ggml.tokens", vocabulary::tokens(begin));
     header.set("tokenizer.ggml.add_bos_token", Metadata::Bool(false));
+    for (name, shape) in &model::TENSORS {
+        header.tensor(name, shape, model::f32_format(), data(name, shape));
+    }
     let path = scratch.path("small.gguf");
-    model::with_tensors(header, &model::TENSORS).write_file(&path).expect("the target folder can be written");
+    header.write_file(&path).expect("the target folder can be written");
     Server::with_models(scratch, &[path.to_str().expect("UTF-8")], &[])
 }
 

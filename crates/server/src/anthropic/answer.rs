@@ -3,6 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::blocks::{self, BlockDelta, Blocks, ContentBlock};
 use crate::answers::{Answer, Totals};
 use crate::error::{ApiError, Dialect};
 use crate::job::Job;
@@ -26,14 +27,6 @@ pub(crate) struct MessageAnswer {
     /// An addition to the original API.
     #[serde(skip_serializing_if = "Option::is_none")]
     timings: Option<Timings>,
-}
-
-/// A part of an answer.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-#[schema(as = AnthropicContentBlock)]
-pub(crate) enum ContentBlock {
-    Text { text: String },
 }
 
 /// Tokens that a request took.
@@ -77,14 +70,6 @@ pub(crate) enum StreamEvent {
     MessageStop,
 }
 
-/// What is added to a part.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-#[schema(as = AnthropicBlockDelta)]
-pub(crate) enum BlockDelta {
-    TextDelta { text: String },
-}
-
 /// How the answer ended.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AnthropicMessageDelta)]
@@ -108,24 +93,26 @@ impl StreamEvent {
     }
 }
 
-/// Writes the answer of one request. It has one part, the text.
+/// Writes the answer of one request.
 pub(crate) struct Renderer {
     id: String,
     model: String,
     prompt_tokens: usize,
+    blocks: Blocks,
 }
 
 impl Renderer {
     pub(crate) fn new(job: &Job) -> Result<Self, ApiError> {
         let prompt_tokens = job.prompts.iter().map(Vec::len).sum();
-        Ok(Renderer { id: new_id("msg_")?, model: job.model.name.clone(), prompt_tokens })
+        let (id, model) = (new_id("msg_")?, job.model.name.clone());
+        Ok(Renderer { id, model, prompt_tokens, blocks: Blocks::default() })
     }
 
     /// The whole answer.
     pub(crate) fn answer(self, Answer { piece, ending }: Answer) -> MessageAnswer {
         let MessageDelta { stop_reason, stop_sequence } = MessageDelta::of(&ending);
         MessageAnswer {
-            content: vec![ContentBlock::Text { text: piece.text }],
+            content: blocks::whole(piece),
             stop_reason: Some(stop_reason),
             stop_sequence,
             usage: Usage::of(&ending),
@@ -186,21 +173,14 @@ impl MessageDelta {
 impl Render for Renderer {
     fn begin(&mut self, out: &mut Frames) {
         send(out, &StreamEvent::MessageStart { message: self.begun() });
-        let content_block = ContentBlock::Text { text: String::new() };
-        send(out, &StreamEvent::ContentBlockStart { index: 0, content_block });
         send(out, &StreamEvent::Ping);
     }
 
     fn event(&mut self, event: Event, out: &mut Frames) {
         match event {
-            // A token may bring no text yet.
-            Event::Piece { piece, .. } if piece.text.is_empty() => {}
-            Event::Piece { piece, .. } => {
-                let delta = BlockDelta::TextDelta { text: piece.text };
-                send(out, &StreamEvent::ContentBlockDelta { index: 0, delta });
-            }
+            Event::Piece { piece, .. } => self.blocks.piece(piece, out),
             Event::End { ending, .. } => {
-                send(out, &StreamEvent::ContentBlockStop { index: 0 });
+                self.blocks.end(out);
                 send(
                     out,
                     &StreamEvent::MessageDelta {
@@ -223,6 +203,6 @@ impl Render for Renderer {
     }
 }
 
-fn send(out: &mut Frames, event: &StreamEvent) {
+pub(super) fn send(out: &mut Frames, event: &StreamEvent) {
     out.named(event.name(), event);
 }

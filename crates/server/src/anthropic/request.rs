@@ -16,6 +16,8 @@ use crate::model::ServedModel;
 use crate::openai::{LoopGuard, form, note_user};
 use crate::state::App;
 use crate::templated;
+use crate::tools::Tools;
+use crate::tools::wire::{self, AnthropicTool};
 
 /// A request to `/v1/messages`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -55,8 +57,9 @@ pub(crate) struct MessagesRequest {
     #[serde(default)]
     output_config: Option<OutputConfig>,
     #[serde(default)]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<AnthropicTool>>)]
     tools: Option<Value>,
+    /// `{"type": …}` of auto, any, none, or tool with a name; `disable_parallel_tool_use` for one call at most.
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     tool_choice: Option<Value>,
@@ -104,7 +107,7 @@ pub(crate) struct CountRequest {
     #[serde(default)]
     output_config: Option<OutputConfig>,
     #[serde(default)]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<AnthropicTool>>)]
     tools: Option<Value>,
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
@@ -183,9 +186,11 @@ impl MessagesRequest {
         };
         let form = prompt.form()?;
         let (model, _place) = app.admit(self.model.as_deref()).await?;
-        let tokens = prompt.rendered(&model).await?.tokens;
+        let tools = prompt.tools()?;
+        let prompt = prompt.rendered(&model, &tools).await?;
+        let tokens = prompt.tokens.clone();
         let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
-        job.follow(form, "stop_sequences").await?;
+        job.speak(tools, prompt.before(), form, "stop_sequences").await?;
         Ok(Lowered { job, stream: self.stream.unwrap_or(false) })
     }
 
@@ -226,14 +231,19 @@ impl CountRequest {
             tool_choice: self.tool_choice,
         };
         let model = app.model(self.model.as_deref()).await?;
-        Ok(prompt.rendered(&model).await?.tokens)
+        let tools = prompt.tools()?;
+        Ok(prompt.rendered(&model, &tools).await?.tokens)
     }
 }
 
 impl Prompt {
-    async fn rendered(self, model: &Arc<ServedModel>) -> Result<conversation::Prompt, ApiError> {
-        self.refuse_tools()?;
-        let extra = self.template_variables()?;
+    async fn rendered(
+        self,
+        model: &Arc<ServedModel>,
+        tools: &Tools,
+    ) -> Result<conversation::Prompt, ApiError> {
+        let mut extra = self.template_variables()?;
+        tools.tell(&mut extra);
         let messages = content::lower(self.system, self.messages)?;
         conversation::prompt(model, messages, extra).await
     }
@@ -252,18 +262,8 @@ impl Prompt {
         form::required(SCHEMA, schema).map(Some)
     }
 
-    fn refuse_tools(&self) -> Result<(), ApiError> {
-        if !is_empty(self.tools.as_ref()) {
-            let message = "tools is not supported by this version of the server";
-            return Err(ApiError::unsupported("tools", message));
-        }
-        let choice = self.tool_choice.as_ref().filter(|choice| !choice.is_null());
-        let kind = choice.map(|choice| choice.get("type").and_then(Value::as_str));
-        if kind.is_some_and(|kind| !matches!(kind, Some("none" | "auto"))) {
-            let message = "tool_choice asks for a tool, but the request has none";
-            return Err(ApiError::field("tool_choice", message));
-        }
-        Ok(())
+    fn tools(&self) -> Result<Tools, ApiError> {
+        wire::of_messages(self.tools.as_ref(), self.tool_choice.as_ref())
     }
 
     /// What the template is given beside the messages.

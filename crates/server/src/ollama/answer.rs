@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Clock;
@@ -14,6 +15,7 @@ use crate::job::Job;
 use crate::model::ServedModel;
 use crate::openai::logprobs::{ChoiceLogprobs, TokenLogprob};
 use crate::running::{Ending, Event, Finish, Piece};
+use crate::speech::{CallBegun, CallPiece};
 use crate::stream::{Frames, Render};
 
 /// A piece of an answer, or all of it.
@@ -44,6 +46,30 @@ pub(crate) struct Line {
 struct Said {
     role: &'static str,
     content: String,
+    /// What the model thought before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    tool_calls: Vec<Call>,
+}
+
+/// A call that the client is asked to run. It is told at once, when it is whole.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaCall)]
+struct Call {
+    id: String,
+    function: CalledFunction,
+}
+
+/// What is called.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OllamaCalledFunction)]
+struct CalledFunction {
+    index: usize,
+    name: String,
+    #[schema(value_type = Object)]
+    arguments: Map<String, Value>,
 }
 
 /// What the answer took; times in nanoseconds. It stands in the last line only.
@@ -80,11 +106,14 @@ pub(crate) struct Renderer {
     model: Arc<ServedModel>,
     wants_logprobs: bool,
     clock: Clock,
+    /// The calls of a stream that have not ended.
+    open: Piece,
 }
 
 impl Renderer {
     pub(crate) fn new(kind: Kind, job: &Job, clock: Clock) -> Self {
-        Renderer { kind, model: Arc::clone(&job.model), wants_logprobs: job.logprobs.is_some(), clock }
+        let (model, wants_logprobs) = (Arc::clone(&job.model), job.logprobs.is_some());
+        Renderer { kind, model, wants_logprobs, clock, open: Piece::default() }
     }
 
     /// The whole answer.
@@ -108,19 +137,19 @@ impl Renderer {
     fn line(&self, piece: Piece) -> Line {
         let logprobs = (self.wants_logprobs && !piece.tokens.is_empty())
             .then(|| ChoiceLogprobs::of(&piece.tokens, &self.model).content);
-        Line { logprobs, ..line(self.kind, &self.model.name, piece.text) }
+        Line { logprobs, ..line(self.kind, &self.model.name, piece) }
     }
 }
 
 /// The answer to a request without a prompt: the model is there.
 pub(crate) fn loaded(kind: Kind, model: &ServedModel) -> Line {
-    Line { done: true, done_reason: Some("load"), ..line(kind, &model.name, String::new()) }
+    Line { done: true, done_reason: Some("load"), ..line(kind, &model.name, Piece::default()) }
 }
 
-fn line(kind: Kind, model: &str, text: String) -> Line {
+fn line(kind: Kind, model: &str, piece: Piece) -> Line {
     let (message, response) = match kind {
-        Kind::Chat => (Some(Said { role: "assistant", content: text }), None),
-        Kind::Generate => (None, Some(text)),
+        Kind::Chat => (Some(Said::of(piece)), None),
+        Kind::Generate => (None, Some(piece.text)),
     };
     Line {
         model: model.to_owned(),
@@ -131,6 +160,35 @@ fn line(kind: Kind, model: &str, text: String) -> Line {
         done_reason: None,
         logprobs: None,
         metrics: None,
+    }
+}
+
+impl Said {
+    fn of(piece: Piece) -> Self {
+        Said {
+            role: "assistant",
+            content: piece.text,
+            thinking: Some(piece.reasoning).filter(|text| !text.is_empty()),
+            tool_calls: piece.calls.into_iter().filter_map(Call::of).collect(),
+        }
+    }
+}
+
+/// Keeps calls back that have not ended.
+fn hold_back(open: &mut Piece, mut piece: Piece) -> Piece {
+    let calls = std::mem::take(&mut piece.calls);
+    open.add(Piece { calls, ..Piece::default() });
+    let calls = std::mem::take(&mut open.calls).into_iter();
+    (piece.calls, open.calls) = calls.partition(|call| call.ended.is_some());
+    piece
+}
+
+impl Call {
+    /// None of one whose arguments did not come to their end: there is no object to give.
+    fn of(call: CallPiece) -> Option<Self> {
+        let CallBegun { id, name } = call.begun?;
+        let arguments = serde_json::from_str(&call.arguments).ok()?;
+        Some(Call { id, function: CalledFunction { index: call.index, name, arguments } })
     }
 }
 
@@ -160,9 +218,12 @@ impl Render for Renderer {
 
     fn event(&mut self, event: Event, out: &mut Frames) {
         match event {
+            // Calls wait for their end.
             Event::Piece { piece, .. } => {
+                let piece = hold_back(&mut self.open, piece);
+                let is_empty = piece.text.is_empty() && piece.reasoning.is_empty() && piece.calls.is_empty();
                 // A token may bring no text yet. With log-probabilities it is told all the same.
-                if !piece.text.is_empty() || (self.wants_logprobs && !piece.tokens.is_empty()) {
+                if !is_empty || (self.wants_logprobs && !piece.tokens.is_empty()) {
                     out.json(&self.line(piece));
                 }
             }
@@ -175,5 +236,43 @@ impl Render for Renderer {
 
     fn failed(&mut self, error: &ApiError, out: &mut Frames) {
         out.json(&error.body(Dialect::Ollama));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn more(index: usize, begun: Option<&str>, arguments: &str, ended: Option<bool>) -> CallPiece {
+        let begun = begun.map(|name| CallBegun { id: format!("id{index}"), name: name.to_owned() });
+        CallPiece { index, begun, arguments: arguments.to_owned(), ended }
+    }
+
+    #[test]
+    fn calls_are_told_when_they_are_whole() {
+        let mut open = Piece::default();
+        let mut check = |text: &str, calls: Vec<CallPiece>, expect: Value| {
+            let piece = Piece { text: text.to_owned(), calls, ..Piece::default() };
+            let said = Said::of(hold_back(&mut open, piece));
+            assert_eq!(said.content, text);
+            assert_eq!(json!(said.tool_calls), expect);
+        };
+        let call = |index: usize, arguments: Value| {
+            let function = json!({"index": index, "name": "f", "arguments": arguments});
+            json!({"id": format!("id{index}"), "function": function})
+        };
+        check("hm", vec![], json!([]));
+        check("", vec![more(0, Some("f"), "{\"a\"", None)], json!([]));
+        check("", vec![more(0, None, ": 1", None)], json!([]));
+        check(
+            "",
+            vec![more(0, None, "}", Some(true)), more(1, Some("f"), "{", None)],
+            json!([call(0, json!({"a": 1}))]),
+        );
+        check("", vec![more(1, None, "}", Some(true))], json!([call(1, json!({}))]));
+        // One that did not come to its end has no object to give.
+        check("", vec![more(2, Some("f"), "{\"a", Some(false))], json!([]));
     }
 }

@@ -19,9 +19,11 @@ use crate::body::Json;
 use crate::conversation::{self, check_count};
 use crate::error::ApiError;
 use crate::job::Caller;
+use crate::model::ServedModel;
 use crate::running::Running;
 use crate::state::App;
 use crate::stream::{self, Framing};
+use crate::tools::wire::{self, ChatTool};
 
 /// A request to `/api/chat`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -44,10 +46,11 @@ pub(crate) struct OllamaChatRequest {
     #[schema(value_type = Option<Object>)]
     format: Option<Value>,
     #[serde(default)]
-    #[schema(value_type = Option<Vec<Object>>)]
+    #[schema(value_type = Option<Vec<ChatTool>>)]
     tools: Option<Value>,
     #[serde(default)]
-    #[schema(value_type = Option<bool>)]
+    /// Whether the model thinks before it answers, or how hard: low, medium or high.
+    #[schema(value_type = Option<Think>)]
     think: Option<Value>,
     #[serde(default)]
     logprobs: Option<bool>,
@@ -59,6 +62,16 @@ pub(crate) struct OllamaChatRequest {
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     shift: Option<Value>,
+}
+
+/// How thinking is asked for.
+#[derive(ToSchema)]
+#[schema(as = OllamaThink)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "it stands in the OpenAPI document only")]
+enum Think {
+    Whether(bool),
+    Effort(String),
 }
 
 /// A message as clients send it.
@@ -119,17 +132,20 @@ pub(crate) async fn complete(
     let parameters = request.options.unwrap_or_default().parameters(&model)?;
     let logprobs = logprobs(request.logprobs, request.top_logprobs)?;
     let form = wanted_form(request.format.as_ref())?;
+    let tools = wire::of_chat(request.tools.as_ref(), None, None)?;
     let messages = request.messages.unwrap_or_default();
     if messages.is_empty() {
         check_load(request.keep_alive.as_ref())?;
         return Ok(once(stream, &answer::loaded(Kind::Chat, &model)));
     }
     let place = app.enter(&model).await?;
-    let prompt = conversation::prompt(&model, lower(messages)?, think(request.think.as_ref())?).await?;
-    let tokens = prompt.tokens;
+    let mut extra = thoughts(&model, request.think.as_ref())?;
+    tools.tell(&mut extra);
+    let prompt = conversation::prompt(&model, lower(messages)?, extra).await?;
+    let tokens = prompt.tokens.clone();
     let mut job = parameters.lower(model, vec![tokens], "messages", &app.config, caller)?;
     job.logprobs = logprobs;
-    job.follow(form, "options.stop").await?;
+    job.speak(tools, prompt.before(), form, "options.stop").await?;
     let render = Renderer::new(Kind::Chat, &job, clock);
     let running = Running::start(&job)?;
     drop(place);
@@ -144,10 +160,26 @@ pub(crate) async fn complete(
 impl OllamaChatRequest {
     /// Fields that this server knows and can't honour.
     fn refuse(&self) -> Result<(), ApiError> {
-        check_unset("tools", self.tools.as_ref(), "this version of the server has no tools")?;
         check_unset("truncate", self.truncate.as_ref(), "a chat that is too long is refused, never cut")?;
         check_unset("shift", self.shift.as_ref(), "an answer ends where the context does")
     }
+}
+
+/// `think`: what the template is told. The thoughts stand beside the answer in any case.
+fn thoughts(model: &ServedModel, asked: Option<&Value>) -> Result<Map<String, Value>, ApiError> {
+    let effort = asked.and_then(Value::as_str).filter(|effort| ["low", "medium", "high"].contains(effort));
+    if asked != Some(&Value::Bool(true)) && effort.is_none() {
+        return think(asked);
+    }
+    if !model.known().shows_thinking {
+        let message = "think: this model's template has no thinking: leave it out or set it to false";
+        return Err(ApiError::unsupported("think", message));
+    }
+    let mut variables = Map::from_iter([("enable_thinking".to_owned(), true.into())]);
+    if let Some(effort) = effort {
+        variables.insert("reasoning_effort".to_owned(), effort.into());
+    }
+    Ok(variables)
 }
 
 /// The messages as a template takes them.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod input;
+mod items;
 mod object;
 mod request;
 

@@ -1,7 +1,7 @@
 //! A response as one object, or as events that build it up.
 //!
-//! The events of a stream come in one order: created, in progress, the message, its text, the deltas, and then each of
-//! these once more with what it has become. They are numbered from 0.
+//! The events of a stream come in one order: created, in progress, and for each thing that is said (thoughts, messages,
+//! calls) that it begins, the deltas, and then each of these once more with what it has become. They are numbered from 0.
 
 use std::sync::Arc;
 
@@ -11,15 +11,16 @@ use utoipa::ToSchema;
 
 use super::super::logprobs::TokenLogprob;
 use super::super::{DebugReport, Repetition, StopReason, Timings, new_id};
+use super::items::{Change, Items};
 use super::object::{
-    Echo, IncompleteDetails, OutputMessage, OutputText, Response, ResponseError, ResponseUsage,
+    Echo, IncompleteDetails, OutputItem, OutputText, Response, ResponseError, ResponseUsage,
 };
 use super::request::Lowered;
 use crate::answers::{Answer, Totals};
 use crate::cache_doctor::{self, Origin};
 use crate::error::ApiError;
 use crate::model::ServedModel;
-use crate::running::{Ending, Event, Finish, Piece};
+use crate::running::{Ending, Event, Finish};
 use crate::state::unix_seconds;
 use crate::stream::{Frames, Render};
 
@@ -38,44 +39,49 @@ pub(crate) struct StreamEvent {
 enum EventBody {
     /// Of the whole response.
     Response { response: Box<Response> },
-    /// Of a message.
-    Item { output_index: usize, item: OutputMessage },
+    /// Of an item.
+    Item { output_index: usize, item: OutputItem },
     /// Of a text in a message.
     Part { item_id: String, output_index: usize, content_index: usize, part: OutputText },
-    /// More of a text.
+    /// More of a text, of a thought, or of a call's arguments.
     Delta {
         item_id: String,
         output_index: usize,
-        content_index: usize,
+        /// Not of arguments.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        content_index: Option<usize>,
         delta: String,
-        logprobs: Vec<TokenLogprob>,
+        /// Of a text.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        logprobs: Option<Vec<TokenLogprob>>,
     },
-    /// A whole text.
+    /// A whole text, or a whole thought.
     Text {
         item_id: String,
         output_index: usize,
         content_index: usize,
         text: String,
-        logprobs: Vec<TokenLogprob>,
+        /// Of a text.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        logprobs: Option<Vec<TokenLogprob>>,
     },
+    /// All arguments of a call.
+    Arguments { item_id: String, output_index: usize, name: String, arguments: String },
 }
 
 /// Writes one response.
 pub(crate) struct Renderer {
     id: String,
-    item_id: String,
     created: u64,
     name: String,
     model: Arc<ServedModel>,
     echo: Echo,
-    wants_logprobs: bool,
     /// The prompt and where it came from, if the cache doctor was asked for.
     doctor: Option<(Vec<TokenId>, Origin)>,
     /// How many events there were.
     events: usize,
     /// What was said so far.
-    text: String,
-    logprobs: Vec<TokenLogprob>,
+    items: Items,
 }
 
 impl Renderer {
@@ -84,33 +90,22 @@ impl Renderer {
         let prompt = job.prompts.swap_remove(0);
         Ok(Renderer {
             id: new_id("resp_")?,
-            item_id: new_id("msg_")?,
             created: unix_seconds(),
             name: job.model.name.clone(),
             model: job.model,
             echo,
-            wants_logprobs: job.logprobs.is_some(),
             doctor: job.debug_cache.then_some((prompt, origin)),
             events: 0,
-            text: String::new(),
-            logprobs: Vec::new(),
+            items: Items::new(job.logprobs.is_some())?,
         })
     }
 
     /// The whole response.
     pub(crate) fn response(mut self, answers: Vec<Answer>) -> Response {
         let Answer { piece, ending } = answers.into_iter().next().expect("a response has one answer");
-        self.take(piece);
+        self.items.take(piece, &self.model, &mut |_, _| {});
+        self.items.end(&mut |_, _| {});
         self.ended(&ending)
-    }
-
-    /// Adds to what was said: the text and what stands beside it.
-    fn take(&mut self, piece: Piece) -> (String, Vec<TokenLogprob>) {
-        let logprobs =
-            if self.wants_logprobs { TokenLogprob::of(&piece.tokens, &self.model) } else { Vec::new() };
-        self.text.push_str(&piece.text);
-        self.logprobs.extend_from_slice(&logprobs);
-        (piece.text, logprobs)
     }
 
     /// The response without an answer.
@@ -134,19 +129,6 @@ impl Renderer {
         }
     }
 
-    fn part(&self) -> OutputText {
-        OutputText {
-            r#type: "output_text",
-            text: self.text.clone(),
-            annotations: [],
-            logprobs: self.logprobs.clone(),
-        }
-    }
-
-    fn item(&self, status: &'static str, content: Vec<OutputText>) -> OutputMessage {
-        OutputMessage { id: self.item_id.clone(), r#type: "message", status, role: "assistant", content }
-    }
-
     /// The response with all that was said.
     fn ended(&self, ending: &Ending) -> Response {
         let (status, incomplete_details) = match ending.reason {
@@ -160,7 +142,7 @@ impl Renderer {
         Response {
             completed_at: incomplete_details.is_none().then(unix_seconds),
             incomplete_details,
-            output: vec![self.item(status, vec![self.part()])],
+            output: self.items.output(status),
             usage: Some(ResponseUsage::of(&totals)),
             stop_reason: StopReason::of(ending),
             repetition: Repetition::of(ending),
@@ -170,22 +152,117 @@ impl Renderer {
         }
     }
 
-    fn send(&mut self, kind: &'static str, body: EventBody, out: &mut Frames) {
-        out.named(kind, &StreamEvent { r#type: kind, sequence_number: self.events, body });
-        self.events += 1;
-    }
-
     fn send_response(&mut self, kind: &'static str, response: Response, out: &mut Frames) {
-        self.send(kind, EventBody::Response { response: Box::new(response) }, out);
+        send(&mut self.events, kind, EventBody::Response { response: Box::new(response) }, out);
     }
+}
 
-    fn send_item(&mut self, kind: &'static str, item: OutputMessage, out: &mut Frames) {
-        self.send(kind, EventBody::Item { output_index: 0, item }, out);
+fn send(events: &mut usize, kind: &'static str, body: EventBody, out: &mut Frames) {
+    out.named(kind, &StreamEvent { r#type: kind, sequence_number: *events, body });
+    *events += 1;
+}
+
+/// Tells what happened to the last item. `status` is that of an item that ends.
+fn tell(items: &Items, change: Change, status: &'static str, send: &mut dyn FnMut(&'static str, EventBody)) {
+    let (output_index, content_index) = (items.last_index(), 0);
+    let item = match &change {
+        Change::Begins => items.last("in_progress"),
+        _ => items.last(status),
+    };
+    let item_id = item.id().to_owned();
+    match change {
+        Change::Begins => {
+            let part = match item {
+                OutputItem::Message(mut message) => {
+                    let part = message.content.pop();
+                    send(
+                        "response.output_item.added",
+                        EventBody::item(output_index, OutputItem::Message(message)),
+                    );
+                    part
+                }
+                OutputItem::Reasoning(mut reasoning) => {
+                    reasoning.content.clear();
+                    send(
+                        "response.output_item.added",
+                        EventBody::item(output_index, OutputItem::Reasoning(reasoning)),
+                    );
+                    None
+                }
+                call => {
+                    send("response.output_item.added", EventBody::item(output_index, call));
+                    None
+                }
+            };
+            if let Some(part) = part {
+                send(
+                    "response.content_part.added",
+                    EventBody::Part { item_id, output_index, content_index, part },
+                );
+            }
+        }
+        Change::Text { delta, logprobs } => {
+            let body = EventBody::Delta {
+                item_id,
+                output_index,
+                content_index: Some(content_index),
+                delta,
+                logprobs: Some(logprobs),
+            };
+            send("response.output_text.delta", body);
+        }
+        Change::Thought { delta } => {
+            let body = EventBody::Delta {
+                item_id,
+                output_index,
+                content_index: Some(content_index),
+                delta,
+                logprobs: None,
+            };
+            send("response.reasoning_text.delta", body);
+        }
+        Change::Arguments { delta } => {
+            let body = EventBody::Delta { item_id, output_index, content_index: None, delta, logprobs: None };
+            send("response.function_call_arguments.delta", body);
+        }
+        Change::Ends => {
+            done(&item, output_index, send);
+            send("response.output_item.done", EventBody::item(output_index, item));
+        }
     }
+}
 
-    fn send_part(&mut self, kind: &'static str, out: &mut Frames) {
-        let (item_id, part) = (self.item_id.clone(), self.part());
-        self.send(kind, EventBody::Part { item_id, output_index: 0, content_index: 0, part }, out);
+/// Tells what has become of an item, before it is told as a whole.
+fn done(item: &OutputItem, output_index: usize, send: &mut dyn FnMut(&'static str, EventBody)) {
+    let (item_id, content_index) = (item.id().to_owned(), 0);
+    match item {
+        OutputItem::Message(message) => {
+            for part in message.content.clone() {
+                let (text, logprobs) = (part.text.clone(), Some(part.logprobs.clone()));
+                let item_id = item_id.clone();
+                let body =
+                    EventBody::Text { item_id: item_id.clone(), output_index, content_index, text, logprobs };
+                send("response.output_text.done", body);
+                let body = EventBody::Part { item_id, output_index, content_index, part };
+                send("response.content_part.done", body);
+            }
+        }
+        OutputItem::Reasoning(reasoning) => {
+            let text = reasoning.content.iter().map(|part| part.text.as_str()).collect();
+            let body = EventBody::Text { item_id, output_index, content_index, text, logprobs: None };
+            send("response.reasoning_text.done", body);
+        }
+        OutputItem::Call(call) => {
+            let (name, arguments) = (call.name.clone(), call.arguments.clone());
+            let body = EventBody::Arguments { item_id, output_index, name, arguments };
+            send("response.function_call_arguments.done", body);
+        }
+    }
+}
+
+impl EventBody {
+    fn item(output_index: usize, item: OutputItem) -> Self {
+        EventBody::Item { output_index, item }
     }
 }
 
@@ -193,33 +270,25 @@ impl Render for Renderer {
     fn begin(&mut self, out: &mut Frames) {
         self.send_response("response.created", self.bare("in_progress"), out);
         self.send_response("response.in_progress", self.bare("in_progress"), out);
-        self.send_item("response.output_item.added", self.item("in_progress", Vec::new()), out);
-        self.send_part("response.content_part.added", out);
     }
 
     fn event(&mut self, event: Event, out: &mut Frames) {
-        let item_id = self.item_id.clone();
-        let (output_index, content_index) = (0, 0);
+        let events = &mut self.events;
+        let mut send = |kind, body| send(events, kind, body, out);
         match event {
             Event::Piece { piece, .. } => {
-                let (delta, logprobs) = self.take(piece);
-                // A token may bring no text yet. With log-probabilities it is told all the same.
-                if !delta.is_empty() || !logprobs.is_empty() {
-                    let body = EventBody::Delta { item_id, output_index, content_index, delta, logprobs };
-                    self.send("response.output_text.delta", body, out);
-                }
+                let mut tell = |items: &Items, change| tell(items, change, "completed", &mut send);
+                self.items.take(piece, &self.model, &mut tell);
             }
             Event::End { ending, .. } => {
-                let response = self.ended(&ending);
-                let (text, logprobs) = (self.text.clone(), self.logprobs.clone());
-                let body = EventBody::Text { item_id, output_index, content_index, text, logprobs };
-                self.send("response.output_text.done", body, out);
-                self.send_part("response.content_part.done", out);
-                self.send_item("response.output_item.done", response.output[0].clone(), out);
-                let kind = match ending.reason {
-                    Finish::Stop | Finish::Repetition | Finish::ToolCalls => "response.completed",
-                    Finish::Length => "response.incomplete",
+                let (kind, status) = match ending.reason {
+                    Finish::Stop | Finish::Repetition | Finish::ToolCalls => {
+                        ("response.completed", "completed")
+                    }
+                    Finish::Length => ("response.incomplete", "incomplete"),
                 };
+                self.items.end(&mut |items, change| tell(items, change, status, &mut send));
+                let response = self.ended(&ending);
                 self.send_response(kind, response, out);
             }
             Event::Failed(_) => {}
@@ -230,7 +299,7 @@ impl Render for Renderer {
 
     fn failed(&mut self, error: &ApiError, out: &mut Frames) {
         let error = ResponseError { code: "server_error", message: error.message.clone() };
-        let output = vec![self.item("incomplete", vec![self.part()])];
+        let output = self.items.output("incomplete");
         let response = Response { error: Some(error), output, ..self.bare("failed") };
         self.send_response("response.failed", response, out);
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::super::logprobs::TokenLogprob;
-use super::super::{DebugReport, Repetition, StopReason, Timings};
+use super::super::{DebugReport, NameOrObject, Repetition, StopReason, Timings};
 use crate::answers::Totals;
 
 /// A response. What the request said stands in it again.
@@ -23,7 +23,7 @@ pub(crate) struct Response {
     pub(crate) error: Option<ResponseError>,
     pub(crate) incomplete_details: Option<IncompleteDetails>,
     pub(crate) model: String,
-    pub(crate) output: Vec<OutputMessage>,
+    pub(crate) output: Vec<OutputItem>,
     pub(crate) usage: Option<ResponseUsage>,
     #[serde(flatten)]
     pub(crate) echo: Echo,
@@ -50,10 +50,12 @@ pub(crate) struct Echo {
     pub(crate) max_output_tokens: Option<i64>,
     pub(crate) max_tool_calls: Option<i64>,
     pub(crate) parallel_tool_calls: bool,
-    pub(crate) tool_choice: &'static str,
-    /// Those that the model may call.
+    /// As the request has it.
+    #[schema(value_type = NameOrObject)]
+    pub(crate) tool_choice: Value,
+    /// Those that the model may call, as the request has them.
     #[schema(value_type = Vec<Object>)]
-    pub(crate) tools: [(); 0],
+    pub(crate) tools: Vec<Value>,
     pub(crate) reasoning: ReasoningEcho,
     pub(crate) text: TextEcho,
     pub(crate) truncation: &'static str,
@@ -93,6 +95,58 @@ pub(crate) struct ResponseError {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct IncompleteDetails {
     pub(crate) reason: &'static str,
+}
+
+/// A part of a response.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum OutputItem {
+    Reasoning(Reasoning),
+    Message(OutputMessage),
+    Call(FunctionCall),
+}
+
+impl OutputItem {
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            OutputItem::Reasoning(item) => &item.id,
+            OutputItem::Message(item) => &item.id,
+            OutputItem::Call(item) => &item.id,
+        }
+    }
+}
+
+/// What the model thinks.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = OutputReasoning)]
+pub(crate) struct Reasoning {
+    pub(crate) id: String,
+    pub(crate) r#type: &'static str,
+    pub(crate) status: &'static str,
+    /// Always empty: the whole of it is there.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) summary: [(); 0],
+    pub(crate) content: Vec<ReasoningText>,
+}
+
+/// A text that the model thinks.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct ReasoningText {
+    pub(crate) r#type: &'static str,
+    pub(crate) text: String,
+}
+
+/// A call that the client is asked to run.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = OutputFunctionCall)]
+pub(crate) struct FunctionCall {
+    pub(crate) id: String,
+    pub(crate) r#type: &'static str,
+    pub(crate) status: &'static str,
+    pub(crate) call_id: String,
+    pub(crate) name: String,
+    /// JSON.
+    pub(crate) arguments: String,
 }
 
 /// What the model says.
@@ -150,7 +204,7 @@ impl ResponseUsage {
                 cache_write_tokens: 0,
             },
             output_tokens: usage.completion_tokens,
-            output_tokens_details: OutputTokensDetails { reasoning_tokens: 0 },
+            output_tokens_details: OutputTokensDetails { reasoning_tokens: usage.reasoning_tokens },
             total_tokens: usage.prompt_tokens + usage.completion_tokens,
         }
     }

@@ -16,8 +16,10 @@ use crate::cache_doctor::Origin;
 use crate::error::ApiError;
 use crate::forms::Wanted;
 use crate::job::{Caller, Job, Parameters, Seed, whole};
+use crate::speech::Before;
 use crate::state::App;
 use crate::templated::{self, templated};
+use crate::tools::wire;
 
 /// Alternatives beside a token.
 const TOP_LOGPROBS_MAX: i64 = 20;
@@ -72,7 +74,7 @@ pub(crate) struct ResponsesRequest {
     reasoning: Option<Reasoning>,
     #[serde(default)]
     text: Option<Text>,
-    /// Functions are refused for now; tools of other servers are skipped.
+    /// Functions; tools of other servers are skipped.
     #[serde(default)]
     #[schema(value_type = Option<Vec<Object>>)]
     tools: Option<Vec<Value>>,
@@ -195,7 +197,10 @@ impl ResponsesRequest {
         let form = self.form()?;
         let effort = self.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref());
         let effort = effort.map(|effort| ("reasoning.effort", effort));
-        let variables = templated::variables(self.chat_template_kwargs.clone(), effort)?;
+        let mut variables = templated::variables(self.chat_template_kwargs.clone(), effort)?;
+        let tools =
+            wire::of_responses(self.tools.as_deref(), self.tool_choice.as_ref(), self.parallel_tool_calls)?;
+        tools.tell(&mut variables);
         let parameters = self.parameters();
         let echo = self.echo(logprobs);
         let said = input::lower(self.input, self.instructions.as_deref(), &model)?;
@@ -203,7 +208,8 @@ impl ResponsesRequest {
         let origin = prompt.origin();
         let mut job = parameters.lower(model, vec![prompt.tokens], "input", &app.config, caller)?;
         job.logprobs = logprobs;
-        job.follow(form, "stop").await?;
+        let before = Before { prompt: &prompt.text, answer_begun: false };
+        job.speak(tools, before, form, "stop").await?;
         let echo = Echo { temperature: job.sampling.temperature, top_p: job.sampling.top_p, ..echo };
         Ok(Lowered { job, stream, echo, origin })
     }
@@ -228,7 +234,6 @@ impl ResponsesRequest {
 
     fn refuse_features(&self) -> Result<(), ApiError> {
         let is_set = |value: &Option<Value>| value.as_ref().is_some_and(|value| !value.is_null());
-        self.refuse_tools()?;
         for (param, value) in
             [("context_management", &self.context_management), ("moderation", &self.moderation)]
         {
@@ -273,28 +278,10 @@ impl ResponsesRequest {
         }
     }
 
-    /// Functions would have to be called; the tools of other servers can't be, and a client that offers them can do
-    /// without.
-    fn refuse_tools(&self) -> Result<(), ApiError> {
-        let is_function = |tool: &Value| tool.get("type").and_then(Value::as_str) == Some("function");
-        let tools = self.tools.as_deref().unwrap_or_default();
-        if let Some(index) = tools.iter().position(|tool| !tool.is_object()) {
-            let param = format!("tools[{index}]");
-            return Err(ApiError::field(param.clone(), format!("{param} must be an object")));
-        }
-        if tools.iter().any(is_function) {
-            let message = "tools: functions are not supported by this version of the server";
-            return Err(ApiError::unsupported("tools", message));
-        }
-        match &self.tool_choice {
-            None | Some(Value::Null) => Ok(()),
-            Some(choice) if choice == "auto" || choice == "none" => Ok(()),
-            Some(_) => {
-                let message =
-                    "tool_choice asks for a tool, but the request has none that this server can call";
-                Err(ApiError::field("tool_choice", message))
-            }
-        }
+    /// The tools that the model may call. Those of other servers can't be called from here.
+    fn functions(&self) -> Vec<Value> {
+        let is_function = |tool: &&Value| tool.get("type").and_then(Value::as_str) == Some("function");
+        self.tools.iter().flatten().filter(is_function).cloned().collect()
     }
 
     fn logprobs(&self) -> Result<Option<usize>, ApiError> {
@@ -347,12 +334,8 @@ impl ResponsesRequest {
             max_output_tokens: self.max_output_tokens,
             max_tool_calls: self.max_tool_calls,
             parallel_tool_calls: self.parallel_tool_calls.unwrap_or(true),
-            tool_choice: if self.tool_choice.as_ref().is_some_and(|choice| choice == "none") {
-                "none"
-            } else {
-                "auto"
-            },
-            tools: [],
+            tool_choice: self.tool_choice.clone().filter(|v| !v.is_null()).unwrap_or_else(|| "auto".into()),
+            tools: self.functions(),
             reasoning: ReasoningEcho {
                 effort: reasoning.and_then(|reasoning| reasoning.effort.clone()),
                 summary: reasoning.and_then(|reasoning| reasoning.summary.clone()),

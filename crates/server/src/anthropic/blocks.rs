@@ -36,6 +36,7 @@ pub(crate) enum ContentBlock {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schema(as = AnthropicBlockDelta)]
+#[allow(clippy::enum_variant_names, reason = "these are the API's own words")]
 pub(crate) enum BlockDelta {
     ThinkingDelta { thinking: String },
     SignatureDelta { signature: String },

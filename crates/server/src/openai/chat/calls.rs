@@ -63,7 +63,7 @@ pub(super) fn deltas(call: CallPiece) -> impl Iterator<Item = CallDelta> {
         r#type: Some("function"),
         function: FunctionDelta { name: Some(begun.name), arguments: String::new() },
     });
-    let more = (!call.arguments.is_empty()).then(|| CallDelta {
+    let more = (!call.arguments.is_empty()).then_some(CallDelta {
         index,
         id: None,
         r#type: None,

@@ -184,6 +184,7 @@ impl Grammars {
                 check_bytes(text)?;
                 check_nesting(text, limits.depth)?;
                 check_counts(counts::of_lark(text), limits)?;
+                schema::check_within(text, limits)?;
                 GrammarWithLexer::from_lark(text.clone())
             }
             GrammarSource::Gbnf(text) => {

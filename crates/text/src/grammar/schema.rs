@@ -60,11 +60,15 @@ const NOTES: [&str; 13] = [
 ];
 const TYPES: [&str; 7] = ["null", "boolean", "object", "array", "number", "string", "integer"];
 
+/// How the answer is to be spelt.
+fn spelling() -> Value {
+    json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "})
+}
+
 /// Adds how the answer is to be spelt: one space behind `:` and `,`, and none elsewhere.
 pub fn spelt(mut schema: Value) -> Value {
     if let Some(object) = schema.as_object_mut() {
-        let spelling = json!({"whitespace_flexible": false, "item_separator": ", ", "key_separator": ": "});
-        object.insert("x-guidance".to_owned(), spelling);
+        object.insert("x-guidance".to_owned(), spelling());
     }
     schema
 }
@@ -93,6 +97,26 @@ pub(super) fn check(schema: &Value, limits: &GrammarLimits) -> Result<(), Gramma
     }
     let bytes = schema.to_string().len();
     check.within("bytes", bytes, limits.source_bytes)
+}
+
+/// The same for the schemas that stand in a grammar, behind `%json`.
+pub(super) fn check_within(lark: &str, limits: &GrammarLimits) -> Result<(), GrammarError> {
+    let mut rest = lark;
+    while let Some(at) = rest.find("%json") {
+        rest = &rest[at + "%json".len()..];
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<Value>();
+        // What is no JSON is refused by the matcher.
+        if let Some(Ok(mut schema)) = values.next() {
+            rest = &rest[values.byte_offset()..];
+            if schema.get("x-guidance") == Some(&spelling())
+                && let Some(object) = schema.as_object_mut()
+            {
+                object.remove("x-guidance");
+            }
+            check(&schema, limits)?;
+        }
+    }
+    Ok(())
 }
 
 type Inner<'a> = Vec<(String, &'a Value, usize)>;

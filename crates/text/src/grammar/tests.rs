@@ -198,6 +198,8 @@ fn what_nothing_can_satisfy_and_what_is_no_expression_is_refused() {
         GrammarSource::Lark(String::new()),
         GrammarSource::Lark("start: other".to_owned()),
         GrammarSource::Lark(format!("start: {}", "(".repeat(60_000))),
+        GrammarSource::Lark("start: %json {\"pattern\": \"((a{99}){99}){99}\"}".to_owned()),
+        GrammarSource::Lark("start: %json {\"x-guidance\": {\"lenient\": true}, \"not\": {}}".to_owned()),
     ] {
         let message = refusal(source.clone());
         assert!(

@@ -320,11 +320,14 @@ impl Choice {
     }
 
     fn take_token(&mut self, token: Token, model: &ServedModel, piece: &mut Piece) {
-        let hidden = !self.show_specials && model.tokenizer.is_special(token.id);
-        let bytes = match self.speaker.as_ref().and_then(|speaker| speaker.marker(token.id)) {
-            Some(marker) => marker.as_bytes(),
-            None if hidden => &[],
-            None => model.tokenizer.piece(token.id).unwrap_or_default(),
+        let tokenizer = &model.tokenizer;
+        // A special token stands for no text of its own; where it is shown, its name is.
+        let name = tokenizer.is_special(token.id).then(|| tokenizer.token_text(token.id)).flatten();
+        let bytes = match (self.speaker.as_ref().and_then(|speaker| speaker.marker(token.id)), &name) {
+            (Some(marker), _) => marker.as_bytes(),
+            (None, Some(name)) if self.show_specials => name.as_bytes(),
+            (None, Some(_)) => &[],
+            (None, None) => tokenizer.piece(token.id).unwrap_or_default(),
         };
         self.waiting.push_back((self.decoded, token));
         let text = self.decoder.push(bytes);

@@ -352,6 +352,20 @@ fn a_bias_forces_and_forbids() {
 }
 
 #[test]
+fn special_tokens_are_shown_where_they_are_asked_for() {
+    let server = Server::start(&[]);
+    let text = |more: Value| {
+        let body =
+            json!({"prompt": "he", "max_tokens": 2, "temperature": 0, "logit_bias": {BOS.to_string(): 100}});
+        let answer = server.post("/v1/completions", &with(body, more)).json(200);
+        assert_eq!(answer["usage"]["completion_tokens"], 2);
+        answer["choices"][0]["text"].as_str().expect("text").to_owned()
+    };
+    assert_eq!(text(json!({})), "");
+    assert_eq!(text(json!({"skip_special_tokens": false})), "<|begin|><|begin|>");
+}
+
+#[test]
 fn a_seed_repeats_its_answers_and_each_of_them_has_its_own() {
     let server = Server::start(&[]);
     for seed in [json!(0), json!(7), json!(-1), json!(u64::MAX), json!(i64::MIN)] {

@@ -20,10 +20,7 @@ pub(crate) fn source(flags: &FormFlags) -> Outcome<Option<GrammarSource>> {
         return Ok(Some(GrammarSource::JsonSchema(schema)));
     }
     if let Some(path) = &flags.grammar {
-        let text = read(path)?;
-        // Only llama.cpp's grammars have it.
-        let source = if text.contains("::=") { GrammarSource::Gbnf(text) } else { GrammarSource::Lark(text) };
-        return Ok(Some(source));
+        return Ok(Some(GrammarSource::of_grammar(&read(path)?)));
     }
     Ok(flags.regex.clone().map(GrammarSource::Regex))
 }

@@ -42,6 +42,16 @@ pub enum GrammarSource {
     Gbnf(String),
 }
 
+impl GrammarSource {
+    /// A grammar whose form is not said: only llama.cpp's has `::=`, and Lark's begins with `start`.
+    pub fn of_grammar(text: &str) -> GrammarSource {
+        match text.contains("::=") || !text.contains("start:") {
+            true => GrammarSource::Gbnf(text.to_owned()),
+            false => GrammarSource::Lark(text.strip_prefix("%llguidance").unwrap_or(text).to_owned()),
+        }
+    }
+}
+
 /// How large a grammar may be.
 #[derive(Debug, Clone, Copy)]
 pub struct GrammarLimits {

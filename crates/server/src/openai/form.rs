@@ -104,7 +104,7 @@ fn one(field: &str, value: &Value) -> Result<Option<Wanted>, ApiError> {
         }
         // An empty one is how some clients of llama.cpp say none.
         "grammar" if text()?.is_empty() => return Ok(None),
-        "grammar" | "guided_grammar" => grammar(text()?),
+        "grammar" | "guided_grammar" => GrammarSource::of_grammar(text()?),
         "json_object" => match value.as_bool() {
             Some(true) => GrammarSource::JsonObject,
             Some(false) => return Ok(None),
@@ -113,14 +113,6 @@ fn one(field: &str, value: &Value) -> Result<Option<Wanted>, ApiError> {
         _ => return Err(ApiError::unsupported(field, format!("{field} is not supported: leave it out"))),
     };
     Ok(Some(Wanted { source, field: field.to_owned() }))
-}
-
-/// A grammar in either form: only llama.cpp's has `::=`.
-pub(crate) fn grammar(text: &str) -> GrammarSource {
-    match text.contains("::=") || !text.contains("start:") {
-        true => GrammarSource::Gbnf(text.to_owned()),
-        false => GrammarSource::Lark(text.strip_prefix("%llguidance").unwrap_or(text).to_owned()),
-    }
 }
 
 fn response_format(format: &Value) -> Result<Option<Wanted>, ApiError> {

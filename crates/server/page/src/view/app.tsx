@@ -1,6 +1,6 @@
 // The whole page: the list of chats, the chat, the field to write in, and what may lie above them.
 
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { conversations, current, lasting } from "../chat/chats";
 import { announcement } from "../chat/notices";
 import { running } from "../chat/running";
@@ -25,7 +25,8 @@ export function App() {
   useEffect(() => {
     document.title = `${busy ? "● " : ""}${title === "" ? "" : `${title} · `}Kun`;
   }, [title, busy]);
-  useEffect(() => {
+  // At once and not after the next frame: another field may be typed into before that.
+  useLayoutEffect(() => {
     editing.value = undefined;
     focusComposer();
   }, [thread.id]);

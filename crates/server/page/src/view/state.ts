@@ -28,8 +28,12 @@ export const COMPOSER = "composer";
 export const SEARCH = "search";
 
 export function focusOn(id: string): void {
-  // What is to get the focus may only come with the next drawing.
-  requestAnimationFrame(() => document.getElementById(id)?.focus());
+  const before = document.activeElement;
+  // What is to get the focus may only come with the next drawing. Whoever went elsewhere until then is left there.
+  requestAnimationFrame(() => {
+    const now = document.activeElement;
+    if (now === before || now === null || now === document.body) document.getElementById(id)?.focus();
+  });
 }
 
 export function focusComposer(): void {

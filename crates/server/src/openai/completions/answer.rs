@@ -40,6 +40,9 @@ pub(crate) struct Completion {
 struct Choice {
     index: usize,
     text: String,
+    /// The answer's tokens, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_ids: Option<Vec<TokenId>>,
     logprobs: Option<CompletionLogprobs>,
     finish_reason: Option<&'static str>,
     stop_reason: Option<StopReason>,
@@ -63,6 +66,7 @@ pub(crate) struct Renderer {
     echo: bool,
     echo_logprobs: bool,
     wants_logprobs: bool,
+    wants_token_ids: bool,
     /// Whether the prompt's log-probabilities are a field of their own.
     wants_prompt_logprobs: bool,
     include_usage: bool,
@@ -88,6 +92,7 @@ impl Renderer {
             echo: lowered.echo,
             echo_logprobs: lowered.echo_logprobs,
             wants_logprobs: job.logprobs.is_some(),
+            wants_token_ids: lowered.wants_token_ids,
             wants_prompt_logprobs: job.prompt_logprobs.is_some(),
             include_usage: lowered.include_usage,
             doctor: job.debug_cache.then(|| lowered.origin.clone()),
@@ -148,6 +153,7 @@ impl Renderer {
         Choice {
             index,
             text,
+            token_ids: self.wants_token_ids.then(|| piece.tokens.iter().map(|token| token.id).collect()),
             logprobs: self.wants_logprobs.then_some(logprobs),
             finish_reason: None,
             stop_reason: None,
@@ -190,8 +196,9 @@ impl Render for Renderer {
         let choice = match event {
             Event::Piece { choice, piece } => {
                 let choice = self.choice(choice, piece);
-                if choice.text.is_empty() && choice.logprobs.as_ref().is_none_or(CompletionLogprobs::is_empty)
-                {
+                let no_logprobs = choice.logprobs.as_ref().is_none_or(CompletionLogprobs::is_empty);
+                let no_token_ids = choice.token_ids.as_ref().is_none_or(Vec::is_empty);
+                if choice.text.is_empty() && no_logprobs && no_token_ids {
                     return;
                 }
                 choice
@@ -200,7 +207,7 @@ impl Render for Renderer {
                 self.ended(choice, &ending);
                 timings = Some(Timings::of(&Totals::of(&ending)));
                 let mut last = self.choice(choice, Piece::default());
-                last.logprobs = None;
+                (last.logprobs, last.token_ids) = (None, None);
                 last.finish_reason = Some(finish_reason(ending.reason));
                 last.stop_reason = StopReason::of(&ending);
                 last.repetition = Repetition::of(&ending);

@@ -148,6 +148,9 @@ pub(crate) struct CompletionRequest {
     #[serde(default)]
     #[schema(minimum = 1)]
     deadline_ms: Option<i64>,
+    /// Give the token ids of the answer beside its text.
+    #[serde(default)]
+    return_token_ids: Option<bool>,
     /// What is done when the answer repeats itself; without it what the server was started with.
     #[serde(default)]
     loop_guard: Option<LoopGuard>,
@@ -165,6 +168,8 @@ pub(crate) struct Lowered {
     pub(crate) echo: bool,
     /// Whether log-probabilities of the prompt stand before those of the answer.
     pub(crate) echo_logprobs: bool,
+    /// Whether the answer's token ids are told.
+    pub(crate) wants_token_ids: bool,
     /// The answer's part is left out: only the prompt was asked for.
     pub(crate) origin: Origin,
 }
@@ -181,6 +186,7 @@ impl CompletionRequest {
         let form = self.form.wanted()?;
         let echo = self.echo.unwrap_or(false);
         let prompt_logprobs = own.or(logprobs.filter(|_| echo));
+        let wants_token_ids = self.return_token_ids;
         let parameters = self.parameters();
         let prompts = {
             let model = Arc::clone(&model);
@@ -191,8 +197,9 @@ impl CompletionRequest {
         job.prompt_logprobs = prompt_logprobs;
         job.follow(form, "stop").await?;
         let echo_logprobs = echo && logprobs.is_some();
+        let wants_token_ids = wants_token_ids.unwrap_or(false);
         let origin = Origin::Field("prompt".to_owned());
-        Ok(Lowered { job, stream, include_usage, echo, echo_logprobs, origin })
+        Ok(Lowered { job, stream, include_usage, echo, echo_logprobs, wants_token_ids, origin })
     }
 
     fn check_best_of(&self) -> Result<(), ApiError> {

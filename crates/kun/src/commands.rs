@@ -11,7 +11,7 @@ mod perplexity;
 mod pull;
 mod rm;
 mod run;
-mod serve;
+pub(crate) mod serve;
 mod template;
 mod tokenize;
 

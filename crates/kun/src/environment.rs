@@ -27,7 +27,7 @@ pub(crate) struct Environment {
 impl Environment {
     /// Reads the process's environment.
     pub(crate) fn read() -> Outcome<Self> {
-        let mut environment = Self::from(|name| env::var_os(name))?;
+        let mut environment = Self::read_without_settings()?;
         let is_setting = |(name, value): (OsString, OsString)| {
             let name = name.into_string().ok().filter(|name| name.starts_with(VARIABLE_PREFIX))?;
             (!value.is_empty()).then_some((name, value))
@@ -35,6 +35,11 @@ impl Environment {
         environment.serve = env::vars_os().filter_map(is_setting).collect();
         environment.serve.sort();
         Ok(environment)
+    }
+
+    /// The same without what `kun serve` is set to by it.
+    pub(crate) fn read_without_settings() -> Outcome<Self> {
+        Self::from(|name| env::var_os(name))
     }
 
     /// Reads an environment; an empty variable is as good as none.

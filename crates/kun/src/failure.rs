@@ -12,7 +12,7 @@ use weights::store::StoreError;
 
 /// What kind of trouble it was: the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Whoever reads our output has gone (`kun … | head`). No trouble at all.
     ReaderGone = 0,
     /// No trouble: what a command was to look for is there.
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 
 /// The end of a command that did not succeed.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     pub(crate) kind: Kind,
     message: String,
 }
@@ -79,6 +79,11 @@ impl Failure {
     pub(crate) fn stdout(error: &io::Error) -> Self {
         let kind = if error.kind() == io::ErrorKind::BrokenPipe { Kind::ReaderGone } else { Kind::Io };
         Failure { kind, message: format!("cannot write to standard output: {}", reason(error)) }
+    }
+
+    /// What kind of trouble it was.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// The process's exit code.

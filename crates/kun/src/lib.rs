@@ -1,5 +1,7 @@
 //! The binary `kun`: flags, the environment, the terminal and JSON. What a model is and how it runs is
 //! the business of the crates `weights`, `text` and `engine`.
+//!
+//! Two things are for others: [`main`], which is the whole binary, and [`local`], a model in the caller's own process.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +17,7 @@ mod form;
 mod front;
 mod interrupt;
 mod key_file;
+pub mod local;
 mod log;
 mod memory;
 mod model_details;
@@ -35,7 +38,8 @@ use crate::environment::Environment;
 use crate::failure::Outcome;
 use crate::interrupt::Interrupts;
 
-fn main() -> ExitCode {
+/// The binary: does what the command line says and gives the exit code.
+pub fn main() -> ExitCode {
     let cli = match usage::parse() {
         Ok(cli) => cli,
         Err(code) => return code,

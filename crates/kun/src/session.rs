@@ -127,24 +127,23 @@ impl Session {
             true => Limits { prefix_cache: false, stall_factor: None, ..limits },
             false => limits,
         };
-        Session::load(&gguf, model, &cpu, &mut || limits)
+        Session::load(&gguf, model, &cpu, &mut || limits, &mut terminal::loading())
     }
 
-    /// Loads an open file. The limits are asked for when the weights are in memory.
+    /// Loads an open file. The limits are asked for when the weights are in memory; `loading` is told what share of them
+    /// is there.
     pub(crate) fn load(
         gguf: &Gguf,
         name: &OsStr,
         cpu: &Arc<Cpu>,
         limits: &mut dyn FnMut() -> Limits,
+        loading: &mut dyn FnMut(f32),
     ) -> Outcome<Self> {
         let started = Instant::now();
         let tokenizer = model_file::tokenizer(gguf)?;
         // With a broken one the model is of use all the same: raw, and where no template is asked for.
         let template = model_file::template(gguf);
-        let bar = terminal::step_bar("loading", 100);
-        let loaded = engine::load::load(gguf, cpu, &mut |done| bar.set_position((100.0 * done) as u64));
-        bar.finish_and_clear();
-        let model = loaded?;
+        let model = engine::load::load(gguf, cpu, loading)?;
         let shape = model.shape().clone();
         let handle = Handle::start(model, limits())?;
         let ctx = handle.limits().context_tokens;

@@ -140,6 +140,12 @@ pub(crate) fn settle(given: &[Given]) -> Outcome<Settings> {
     Ok(settings)
 }
 
+/// The settings with these values, by their names; all others have their defaults.
+pub(crate) fn of(values: &[(&str, &str)]) -> Outcome<Settings> {
+    let args = ServeArgs::of(values)?;
+    settle(&gather(&args, &Environment::from(|_| None)?)?)
+}
+
 /// What the environment sets.
 struct Variables {
     given: Vec<(&'static Setting, Vec<OsString>)>,

@@ -50,6 +50,18 @@ pub(crate) fn step_bar(what: &str, total: u64) -> ProgressBar {
     bar(what, total, "{msg} {wide_bar} {pos}/{len}, {eta} left")
 }
 
+/// Shows what share of a model is loaded. The bar goes when this is dropped.
+pub(crate) fn loading() -> impl FnMut(f32) {
+    struct Cleared(ProgressBar);
+    impl Drop for Cleared {
+        fn drop(&mut self) {
+            self.0.finish_and_clear();
+        }
+    }
+    let bar = Cleared(step_bar("loading", 100));
+    move |done| bar.0.set_position((100.0 * done) as u64)
+}
+
 fn bar(what: &str, total: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the templates above are valid");
     ProgressBar::new(total).with_style(style).with_message(what.to_owned())

@@ -1,8 +1,8 @@
 //! `kun serve`: models behind an HTTP address, until a signal ends it.
 
 mod address;
-mod budget;
-mod fleet;
+pub(crate) mod budget;
+pub(crate) mod fleet;
 mod greeting;
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::front::FrontFiles;
 use crate::interrupt::Interrupts;
 use crate::settings::{self, ServeArgs};
 use crate::signals::{Signals, Told};
-use crate::{log, open_files, output};
+use crate::{log, open_files, output, terminal};
 use budget::Wanted;
 use fleet::Fleet;
 
@@ -60,7 +60,7 @@ pub(crate) fn serve(args: &ServeArgs, environment: &Environment, interrupts: &In
     let address = server.address().map_err(|e| Failure::io(e.to_string()))?;
     let started = Instant::now();
     for index in fleet.at_start() {
-        registry.insert(index, fleet.open_first(index)?);
+        registry.insert(index, fleet.open_first(index, &mut terminal::loading())?);
     }
     let outcome = runtime.block_on(async {
         let signals = Signals::listen(interrupts)?;

@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::Setting;
 use super::table::TABLE;
+use crate::failure::{Failure, Outcome};
 
 const CONFIG: &str = "config";
 const PRINT_CONFIG: &str = "print-config";
@@ -22,6 +23,19 @@ pub(crate) struct ServeArgs {
     pub(super) config: Option<PathBuf>,
     /// Show what is set instead of serving.
     pub(crate) print_config: bool,
+}
+
+impl ServeArgs {
+    /// As though these settings had been given.
+    pub(super) fn of(values: &[(&str, &str)]) -> Outcome<Self> {
+        let find = |&(name, value): &(&str, &str)| {
+            let setting = TABLE.iter().find(|setting| setting.name == name);
+            let setting = setting.ok_or_else(|| Failure::usage(format!("{name} is no setting")))?;
+            Ok((setting, vec![value.into()]))
+        };
+        let given = values.iter().map(find).collect::<Outcome<_>>()?;
+        Ok(ServeArgs { given, ..ServeArgs::default() })
+    }
 }
 
 impl std::fmt::Debug for ServeArgs {

@@ -42,58 +42,58 @@ const CONNECTION_BYTES: u64 = 8 << 10;
 
 /// What a model takes, by its file and the settings.
 #[derive(Debug, Clone)]
-pub(super) struct Needs {
-    pub(super) name: String,
-    pub(super) pinned: bool,
+pub(crate) struct Needs {
+    pub(crate) name: String,
+    pub(crate) pinned: bool,
     /// Weights and vocabulary.
-    pub(super) weights: u64,
+    pub(crate) weights: u64,
     /// Activations, logits, requests: all that a full engine works with.
-    pub(super) working: u64,
+    pub(crate) working: u64,
     /// A page of the KV cache in all layers.
-    pub(super) page: u64,
+    pub(crate) page: u64,
     /// Layers that keep keys and values, each in a buffer of its own.
-    pub(super) layers: u64,
-    pub(super) context_tokens: usize,
+    pub(crate) layers: u64,
+    pub(crate) context_tokens: usize,
     /// While it is being loaded, the largest tensor is there twice.
-    pub(super) largest_tensor: u64,
-    pub(super) limits: Limits,
+    pub(crate) largest_tensor: u64,
+    pub(crate) limits: Limits,
 }
 
 /// The sizes of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Share {
+pub(crate) struct Share {
     /// All that it takes.
-    pub(super) bytes: u64,
-    pub(super) kv_pages: usize,
+    pub(crate) bytes: u64,
+    pub(crate) kv_pages: usize,
 }
 
 /// What the models have, and what the rest of the process.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) budget: u64,
+pub(crate) struct Plan {
+    pub(crate) budget: u64,
     /// For all models together.
-    pub(super) models: u64,
+    pub(crate) models: u64,
     /// One for each model.
-    pub(super) shares: Vec<Share>,
+    pub(crate) shares: Vec<Share>,
 }
 
 /// What the settings say about memory and its use.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
-    pub(super) budget: u64,
+pub(crate) struct Wanted {
+    pub(crate) budget: u64,
     /// Whether the budget was chosen here, so that a KV cache takes no more than is of use.
-    pub(super) auto: bool,
+    pub(crate) auto: bool,
     /// Bytes of request bodies at a time.
-    pub(super) bodies: u64,
-    pub(super) connections_max: usize,
-    pub(super) queue_max: usize,
-    pub(super) sequences_max: Option<usize>,
+    pub(crate) bodies: u64,
+    pub(crate) connections_max: usize,
+    pub(crate) queue_max: usize,
+    pub(crate) sequences_max: Option<usize>,
     /// The most tokens of a KV cache, whatever there is memory for.
-    pub(super) kv_tokens: Option<usize>,
+    pub(crate) kv_tokens: Option<usize>,
 }
 
 /// The budget in bytes, and whether it was chosen here.
-pub(super) fn budget(memory: crate::settings::Memory) -> Outcome<(u64, bool)> {
+pub(crate) fn budget(memory: crate::settings::Memory) -> Outcome<(u64, bool)> {
     use crate::settings::Memory;
     let share = |share: f64| match memory::available() {
         Some(available) => Ok((available as f64 * share) as u64),
@@ -109,7 +109,7 @@ pub(super) fn budget(memory: crate::settings::Memory) -> Outcome<(u64, bool)> {
 }
 
 /// Bytes of request bodies that there is room for at a time: a small part of the budget, but at least one body.
-pub(super) fn bodies(budget: u64, body_bytes_max: usize) -> usize {
+pub(crate) fn bodies(budget: u64, body_bytes_max: usize) -> usize {
     (budget / BODIES_PART).min(BODIES_MAX).max(body_bytes_max as u64) as usize
 }
 
@@ -122,7 +122,7 @@ impl Wanted {
 
 impl Needs {
     /// Reckons what a model takes.
-    pub(super) fn of(gguf: &Gguf, name: &str, context_tokens: usize, wanted: &Wanted) -> Needs {
+    pub(crate) fn of(gguf: &Gguf, name: &str, context_tokens: usize, wanted: &Wanted) -> Needs {
         let vocabulary =
             gguf.tensor("token_embd.weight").and_then(|t| t.info.shape.get(1).copied()).unwrap_or(0);
         let row = vocabulary.saturating_mul(4).max(1);
@@ -170,7 +170,7 @@ impl Needs {
     }
 
     /// Bytes of a KV cache. Each layer's part is on large pages, if it is large.
-    pub(super) fn kv_bytes(&self, pages: u64) -> u64 {
+    pub(crate) fn kv_bytes(&self, pages: u64) -> u64 {
         let layers = self.layers.max(1);
         let layer = on_large_pages(pages.saturating_mul(self.page).div_ceil(layers));
         layer.saturating_mul(layers).saturating_add(pages.saturating_mul(PAGE_BOOK_BYTES))
@@ -235,7 +235,7 @@ impl Needs {
 }
 
 /// Shares the budget out among the models.
-pub(super) fn plan(needs: &[Needs], wanted: &Wanted) -> Outcome<Plan> {
+pub(crate) fn plan(needs: &[Needs], wanted: &Wanted) -> Outcome<Plan> {
     let process = wanted.process();
     let models = wanted.budget.saturating_sub(process);
     let pinned: u64 = needs.iter().filter(|n| n.pinned).map(Needs::least).sum();

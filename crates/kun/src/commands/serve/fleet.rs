@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::Cpu;
+use engine::limits::Limits;
 use server::{Details, Entry, Loader, ServedModel};
 use weights::gguf::Gguf;
 
@@ -13,30 +14,30 @@ use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::session::{self, Ctx, Session};
 use crate::settings::{Settings, did_you_mean};
-use crate::{memory, model_details, model_file};
+use crate::{memory, model_details, model_file, terminal};
 
 /// All models, with what each may take.
-pub(super) struct Fleet {
-    pub(super) models: Vec<Member>,
-    pub(super) plan: Plan,
+pub(crate) struct Fleet {
+    pub(crate) models: Vec<Member>,
+    pub(crate) plan: Plan,
     cpu: Arc<Cpu>,
 }
 
 /// One of them.
-pub(super) struct Member {
+pub(crate) struct Member {
     /// As it was named on the command line.
     typed: OsString,
     /// As clients name it.
-    pub(super) name: String,
+    pub(crate) name: String,
     aliases: Vec<String>,
     path: PathBuf,
-    pub(super) needs: Needs,
-    pub(super) details: Details,
+    pub(crate) needs: Needs,
+    pub(crate) details: Details,
 }
 
 impl Fleet {
     /// Finds the models' files, fetches those that are not here, and shares out the memory. Nothing is loaded yet.
-    pub(super) fn gather(settings: &Settings, wanted: &Wanted, environment: &Environment) -> Outcome<Fleet> {
+    pub(crate) fn gather(settings: &Settings, wanted: &Wanted, environment: &Environment) -> Outcome<Fleet> {
         let cpu = Arc::new(session::cpu(settings.threads, environment)?);
         let default = [model_file::default_name()];
         let typed = if settings.models.is_empty() { &default[..] } else { &settings.models };
@@ -57,7 +58,7 @@ impl Fleet {
     }
 
     /// The models as the registry lists them.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         let entry = |(model, share): (&Member, &budget::Share)| Entry {
             name: model.name.clone(),
             aliases: model.aliases.clone(),
@@ -72,42 +73,45 @@ impl Fleet {
 
     /// The models that are loaded before anybody is answered: the first, which answers those who name none, and the
     /// pinned ones.
-    pub(super) fn at_start(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn at_start(&self) -> impl Iterator<Item = usize> {
         (0..self.models.len()).filter(|&index| index == 0 || self.models[index].needs.pinned)
     }
 
     /// Loads a model while no other one is at work. What its weights take is measured then, and its KV cache gets less
     /// where that is more than was reckoned.
-    pub(super) fn open_first(&self, index: usize) -> Outcome<ServedModel> {
+    pub(crate) fn open_first(&self, index: usize, loading: &mut dyn FnMut(f32)) -> Outcome<ServedModel> {
         let needs = &self.models[index].needs;
         let before = memory::resident();
-        self.open(index, &mut |limits| {
+        let mut adjust = |limits: &mut Limits| {
             let (Some(before), Some(now)) = (before, memory::resident()) else { return };
             let over = now.saturating_sub(before).saturating_sub(needs.weights).div_ceil(needs.page.max(1));
             let least = needs.context_tokens.div_ceil(engine::batch::PAGE_TOKENS) + 1;
             limits.kv_pages = limits.kv_pages.saturating_sub(over as usize).max(least);
-        })
+        };
+        self.open(index, &mut adjust, loading)
     }
 
     fn open(
         &self,
         index: usize,
-        adjust: &mut dyn FnMut(&mut engine::limits::Limits),
+        adjust: &mut dyn FnMut(&mut Limits),
+        loading: &mut dyn FnMut(f32),
     ) -> Outcome<ServedModel> {
         let model = &self.models[index];
         let gguf = Gguf::open(&model.path)?;
-        let session = Session::load(&gguf, &model.typed, &self.cpu, &mut || {
+        let mut limits = || {
             let mut limits = model.needs.limits;
             adjust(&mut limits);
             limits
-        })?;
+        };
+        let session = Session::load(&gguf, &model.typed, &self.cpu, &mut limits, loading)?;
         Ok(session.into_served(model.name.clone()))
     }
 }
 
 impl Loader for Fleet {
     fn load(&self, index: usize) -> Result<ServedModel, String> {
-        self.open(index, &mut |_| ()).map_err(|failure| failure.to_string())
+        self.open(index, &mut |_| (), &mut terminal::loading()).map_err(|failure| failure.to_string())
     }
 }
 

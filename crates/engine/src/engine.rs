@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use crate::kv_events::{KvEvent, KvEvents};
 use crate::limits::{Limits, Refused, StartError};
 use crate::model::{Model, Shape};
 use crate::request::Request;
@@ -50,6 +51,8 @@ struct Shared {
 pub(crate) enum Message {
     /// Checked requests that came together.
     Submit(Vec<Sequence>),
+    /// Somebody wants to be told of the prefix cache.
+    Watch(SyncSender<Vec<KvEvent>>),
     /// Nothing but a reason to look at `stopping`.
     Wake,
 }
@@ -120,6 +123,16 @@ impl Handle {
     /// What the engine has counted so far.
     pub fn stats(&self) -> Stats {
         self.shared.counters.read(&self.shared.limits)
+    }
+
+    /// What changes in the prefix cache, from now on. An engine that has ended tells nothing.
+    pub fn kv_events(&self) -> KvEvents {
+        let (sender, events) = KvEvents::channel();
+        if let Some(inbox) = &self.shared.inbox {
+            // The place for wake-ups may be taken; the engine looks into its inbox after each step.
+            let _ = inbox.send(Message::Watch(sender));
+        }
+        events
     }
 
     /// Ends the engine after the step that it is in: requests under way are cancelled, new ones are refused, on

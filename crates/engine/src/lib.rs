@@ -10,6 +10,7 @@ pub mod engine;
 mod form;
 pub mod guard;
 pub mod kv;
+pub mod kv_events;
 pub mod layers;
 pub mod limits;
 pub mod load;

@@ -14,6 +14,7 @@ mod idle_list;
 mod prefix_tree;
 
 use crate::batch::PageId;
+use crate::kv_events::KvEvent;
 use crate::request::TokenId;
 use idle_list::IdleList;
 use prefix_tree::PrefixTree;
@@ -31,6 +32,8 @@ pub struct Pages {
     tree: PrefixTree,
     /// Pages from this one on were never handed out.
     never_used_from: usize,
+    /// What has changed in the tree, in order; none if nobody wants to know.
+    changes: Option<Vec<KvEvent>>,
 }
 
 impl Pages {
@@ -43,6 +46,7 @@ impl Pages {
             owners: vec![0; total],
             tree: PrefixTree::new(total),
             never_used_from: 0,
+            changes: None,
         }
     }
 
@@ -103,6 +107,9 @@ impl Pages {
             }
             None => {
                 self.tree.insert(parent, page, tokens, owner);
+                if let Some(changes) = &mut self.changes {
+                    changes.push(self.tree.stored(page));
+                }
                 page
             }
         }
@@ -149,9 +156,41 @@ impl Pages {
         self.owners[page as usize]
     }
 
+    /// Gives every page back and forgets what they hold.
+    pub fn clear(&mut self) {
+        let changes = self.changes.take();
+        *self = Pages::new(self.total());
+        self.changes = changes;
+        if let Some(changes) = &mut self.changes {
+            changes.push(KvEvent::Cleared);
+        }
+    }
+
+    /// Begins to note what changes in the tree, or stops it.
+    pub fn note_changes(&mut self, note: bool) {
+        if !note {
+            self.changes = None;
+        } else if self.changes.is_none() {
+            self.changes = Some(Vec::new());
+        }
+    }
+
+    /// What has changed in the tree since this was asked last.
+    pub fn take_changes(&mut self) -> Vec<KvEvent> {
+        self.changes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// All pages of the tree, parents first.
+    pub fn kept(&self) -> Vec<KvEvent> {
+        self.tree.pages().into_iter().map(|page| self.tree.stored(page)).collect()
+    }
+
     /// Takes the page that has been idle for longest out of the tree.
     fn evict(&mut self) -> Option<PageId> {
         let page = self.idle.pop_oldest()?;
+        if let Some(changes) = &mut self.changes {
+            changes.push(KvEvent::Removed { hash: self.tree.hash(page) });
+        }
         self.tree.remove(page);
         Some(page)
     }
@@ -308,6 +347,34 @@ mod tests {
             }
         }
         assert_eq!(pages.most_similar(parent, &PAGE, 1), (0, None), "what others have written is not told");
+    }
+
+    #[test]
+    fn changes_are_noted_in_order_and_give_the_tree_again() {
+        let mut pages = Pages::new(3);
+        let owned = commit(&mut pages, &[PAGE]);
+        assert_eq!(pages.take_changes(), [], "nobody asked");
+        let mut told = pages.kept();
+        pages.note_changes(true);
+        let other = commit(&mut pages, &[PAGE, other_from(1), other_from(2)]);
+        release(&mut pages, &owned);
+        release(&mut pages, &other);
+        assert_eq!(pages.allocate(), Some(other[2]));
+        let changes = pages.take_changes();
+        let hashes = [&told[..], &changes].concat().into_iter().map(|change| match change {
+            KvEvent::Stored { hash, parent, .. } => (Some(parent), hash),
+            KvEvent::Removed { hash } => (None, hash),
+            KvEvent::Cleared => panic!("nothing was cleared"),
+        });
+        let hashes: Vec<_> = hashes.collect();
+        let [first, second, third, removed] = hashes[..] else { panic!("{hashes:?}") };
+        assert_eq!((first.0, second.0, third.0), (Some(None), Some(Some(first.1)), Some(Some(second.1))));
+        assert_eq!(removed, (None, third.1));
+        told.push(changes[0].clone());
+        assert_eq!(pages.kept(), told);
+        pages.clear();
+        assert_eq!((pages.take_changes(), pages.kept()), (vec![KvEvent::Cleared], vec![]));
+        pages.check();
     }
 
     #[test]

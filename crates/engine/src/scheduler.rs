@@ -195,7 +195,7 @@ impl Scheduler {
         while !self.running.is_empty() {
             self.preempt_junior();
         }
-        self.pages = Pages::new(self.limits.kv_pages);
+        self.pages.clear();
     }
 
     /// Gives every running sequence pages for all of its tokens, most senior first, at the juniors' expense.

@@ -13,6 +13,7 @@ use super::wait::Departures;
 use super::{Counters, Message};
 use crate::batch::Batch;
 use crate::kv::KvCache;
+use crate::kv_events::Watchers;
 use crate::limits::Limits;
 use crate::model::{Model, Outputs, Shape};
 use crate::request::{Chunk, FinishReason};
@@ -30,6 +31,8 @@ pub(super) struct Engine {
     outputs: Outputs,
     /// Sequences whose last chunk is sent once the counters show that they have ended.
     ended: Vec<Sequence>,
+    /// Who is told of the prefix cache.
+    watchers: Watchers,
     /// How long all steps together took in which requests waited.
     waited: Duration,
     departures: Departures,
@@ -48,6 +51,7 @@ impl Engine {
             batch: Batch::with_room_for(&limits),
             outputs: Outputs::default(),
             ended: Vec::with_capacity(limits.sequences_max),
+            watchers: Watchers::default(),
             waited: Duration::ZERO,
             departures: Departures::default(),
             model,
@@ -88,6 +92,12 @@ impl Engine {
     pub(super) fn take(&mut self, message: Message) {
         match message {
             Message::Submit(sequences) => sequences.into_iter().for_each(|s| self.scheduler.add(s)),
+            Message::Watch(sender) => {
+                self.watch_pages();
+                let pages = &mut self.scheduler.pages;
+                pages.note_changes(true);
+                self.watchers.add(sender, pages.kept());
+            }
             Message::Wake => {}
         }
     }
@@ -237,10 +247,24 @@ impl Engine {
         self.kv = KvCache::new(shape, self.limits.kv_pages);
     }
 
+    /// Tells those who want to know what has changed in the prefix cache.
+    fn watch_pages(&mut self) {
+        if self.watchers.is_empty() {
+            return;
+        }
+        let pages = &mut self.scheduler.pages;
+        let changes = pages.take_changes();
+        self.watchers.tell(&changes, || pages.kept());
+        if self.watchers.is_empty() {
+            pages.note_changes(false);
+        }
+    }
+
     /// Removes what has ended, brings the counters up to date, and only then sends the last chunks: a client that
     /// has read one finds its memory free.
     fn hand_over(&mut self) {
         self.scheduler.remove_ended(&mut self.ended);
+        self.watch_pages();
         let (counters, scheduler) = (&*self.counters, &self.scheduler);
         counters.running.store(scheduler.running.len(), Relaxed);
         counters.scheduler_tokens.store(scheduler.tokens_ahead(), Relaxed);

@@ -11,6 +11,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
 use crate::batch::{PAGE_TOKENS, PageId};
+use crate::kv_events::{KvEvent, PageHash, page_hash};
 use crate::request::TokenId;
 
 /// No page: the end of a list, or the parent of a first page. The number of pages is below it.
@@ -38,6 +39,8 @@ struct Node {
     next_in_bucket: PageId,
     /// Whose request computed the page.
     owner: u64,
+    /// What the page is called outside.
+    hash: PageHash,
 }
 
 const OUTSIDE: Node = Node {
@@ -48,6 +51,7 @@ const OUTSIDE: Node = Node {
     next_sibling: NONE,
     next_in_bucket: NONE,
     owner: 0,
+    hash: 0,
 };
 
 impl PrefixTree {
@@ -105,6 +109,7 @@ impl PrefixTree {
     pub(super) fn insert(&mut self, parent: Option<PageId>, page: PageId, tokens: &[TokenId], owner: u64) {
         assert!(!self.contains(page), "page {page} is in the tree already");
         assert!(parent.is_none_or(|parent| self.contains(parent)), "page {page} hangs in the air");
+        let hash = page_hash(parent.map(|parent| self.hash(parent)), tokens);
         let parent = parent.unwrap_or(NONE);
         let bucket = self.bucket(parent, tokens);
         let next_in_bucket = std::mem::replace(&mut self.buckets[bucket], page);
@@ -113,7 +118,7 @@ impl PrefixTree {
             self.nodes[next_sibling as usize].previous_sibling = page;
         }
         self.nodes[page as usize] =
-            Node { in_tree: true, parent, next_sibling, next_in_bucket, owner, ..OUTSIDE };
+            Node { in_tree: true, parent, next_sibling, next_in_bucket, owner, hash, ..OUTSIDE };
         self.tokens[page as usize * PAGE_TOKENS..][..PAGE_TOKENS].copy_from_slice(tokens);
     }
 
@@ -140,6 +145,29 @@ impl PrefixTree {
                 self.buckets[bucket] = next_in_bucket;
             }
         }
+    }
+
+    /// What a page of the tree is called outside.
+    pub(super) fn hash(&self, page: PageId) -> PageHash {
+        self.nodes[page as usize].hash
+    }
+
+    /// That a page of the tree is kept.
+    pub(super) fn stored(&self, page: PageId) -> KvEvent {
+        let parent = self.nodes[page as usize].parent;
+        let tokens = self.tokens_of(page).try_into().expect("a page has PAGE_TOKENS tokens");
+        KvEvent::Stored { parent: (parent != NONE).then(|| self.hash(parent)), hash: self.hash(page), tokens }
+    }
+
+    /// All pages of the tree, parents first.
+    pub(super) fn pages(&self) -> Vec<PageId> {
+        let mut pages: Vec<PageId> = self.list(self.first_child_of_root, |node| node.next_sibling).collect();
+        let mut at = 0;
+        while let Some(&page) = pages.get(at) {
+            pages.extend(self.list(self.nodes[page as usize].first_child, |node| node.next_sibling));
+            at += 1;
+        }
+        pages
     }
 
     /// The head of a node's list of children, or of the root's.

@@ -5,6 +5,7 @@ extern crate engine as kun_engine;
 
 mod answers;
 mod ends;
+mod kv_events;
 mod loops;
 mod mock;
 mod oracle;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use engine::request::LoopGuard;
 
 use crate::keys::Key;
+use crate::kv_feed::KvFeedConfig;
 use crate::tls::Tls;
 
 /// Settings of a server.
@@ -48,6 +49,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may use the server, such as `https://chat.example`; `*` is every origin.
     pub cors: Vec<String>,
+    /// Where the prefix caches are told of.
+    pub kv_feed: KvFeedConfig,
 }
 
 impl Default for Config {
@@ -71,6 +74,7 @@ impl Default for Config {
             tls: None,
             allowed_hosts: Vec::new(),
             cors: Vec::new(),
+            kv_feed: KvFeedConfig::default(),
         }
     }
 }

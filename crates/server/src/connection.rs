@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::health;
 use crate::keys::Key;
+use crate::kv_feed;
 use crate::registry::Registry;
 use crate::router::router;
 use crate::state::App;
@@ -61,6 +62,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    kv_feed: Option<TcpListener>,
     router: Router,
     app: Arc<App>,
 }
@@ -88,12 +90,16 @@ impl Server {
     /// If the address can't be had.
     pub async fn bind(config: Config, models: Arc<Registry>) -> Result<Server, StartError> {
         let address = config.address;
-        let failed = |error| StartError::Listen { address, error };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = listen(address).await?;
         // The connections have it from the listener.
-        SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES).map_err(failed)?;
+        let sized = SockRef::from(&listener).set_send_buffer_size(SEND_BUFFER_BYTES);
+        sized.map_err(|error| StartError::Listen { address, error })?;
+        let kv_feed = match config.kv_feed.address {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let app = Arc::new(App::new(config, models));
-        Ok(Server { listener, router: router(Arc::clone(&app)), app })
+        Ok(Server { listener, kv_feed, router: router(Arc::clone(&app)), app })
     }
 
     /// Where it listens.
@@ -104,6 +110,11 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Where the prefix caches are told of, if they are.
+    pub fn kv_feed_address(&self) -> Option<SocketAddr> {
+        self.kv_feed.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
     /// What can be changed while it runs.
     pub fn control(&self) -> Control {
         Control(Arc::clone(&self.app))
@@ -112,13 +123,18 @@ impl Server {
     /// Answers until `end` comes to pass; then what runs may finish within the drain timeout, and whoever comes is told
     /// that the server is going.
     pub async fn run(self, end: impl Future<Output = ()>) {
-        let Server { listener, router, app } = self;
+        let Server { listener, kv_feed, router, app } = self;
         tokio::select! {
             () = accept(&listener, &router, &app) => {}
             () = health::watch(&app) => {}
+            () = kv_feed::serve(kv_feed, &app) => {}
             () = drained(&app, end) => {}
         }
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { address, error })
 }
 
 /// Waits for the end, and for what runs to end.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use engine::batch::PAGE_TOKENS;
 use engine::engine::{Generation, Handle};
+use engine::kv_events::KvEvents;
 use engine::limits::Refused;
 use engine::request::{Pooling, Request, TokenId};
 use serde_json::{Map, Value};
@@ -186,6 +187,11 @@ impl ServedModel {
         self.check_deadlines(&requests)?;
         let refused = |why: Refused| error::refused(why, prompt, self.retry_after());
         self.handle.submit_all(requests).map_err(refused)
+    }
+
+    /// What changes in its prefix cache from now on. That may wait for a step.
+    pub(crate) fn kv_events(&self) -> KvEvents {
+        self.handle.kv_events()
     }
 
     /// Refuses a request that will find the queue full, when `before` others are on their way into it.

@@ -25,6 +25,8 @@ const PACKAGES: &[&str] = &[
     "langchain-tests==1.1.9",
     "litellm==1.110.2",
     "schemathesis==4.32.5",
+    "pyzmq==27.3.0",
+    "msgpack==1.2.4",
 ];
 /// How many examples the fuzzer makes for a route.
 const EXAMPLES: &str = "200";
@@ -48,11 +50,13 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
     steps.step("page: types, and the bundle that is committed", || {
         process::run(npm(&page).args(["run", "check"]))
     })?;
-    let server = Served::start(&kun, &data, &[])?;
+    let server =
+        Served::start(&kun, &data, &["--kv-events", "127.0.0.1:0", "--kv-events-topic", "kv@{model}"])?;
     steps.step("clients: Python's tests", || {
         let mut pytest = python.command();
         pytest.args(["-m", "pytest", "-q", "-rs"]).current_dir(root.join("xtask/clients"));
-        count(pytest.env("KUN_TEST_URL", &server.url), totals)
+        pytest.env("KUN_TEST_URL", &server.url).env("KUN_TEST_KV_EVENTS", &server.kv_events);
+        count(&mut pytest, totals)
     })?;
     steps.step("clients: Node's tests", || {
         count(npm(&node).arg("test").env("KUN_TEST_URL", &server.url), totals)
@@ -82,6 +86,8 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
 struct Served {
     child: Child,
     url: String,
+    /// Where it tells of its prefix cache, if it does.
+    kv_events: String,
 }
 
 impl Served {
@@ -91,12 +97,15 @@ impl Served {
         command.args(["serve", "--port", "0"]).args(flags).env("KUN_HOME", data.join("home"));
         command.stdout(Stdio::null()).stderr(fs::File::create(&log)?);
         let child = command.spawn().map_err(|e| process::not_started(&command, &e))?;
-        let mut server = Served { child, url: String::new() };
+        let mut server = Served { child, url: String::new(), kv_events: String::new() };
         let started = Instant::now();
         loop {
             let text = fs::read_to_string(&log)?;
-            if let Some(url) = text.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")) {
+            let word = |begin: &str| text.split_whitespace().find(|word| word.starts_with(begin));
+            // What it says is written at once, and this stands last.
+            if let (Some(url), true) = (word("http://127.0.0.1:"), text.contains("curl")) {
                 server.url = url.trim_end_matches('/').to_owned();
+                server.kv_events = word("tcp://").unwrap_or_default().to_owned();
                 println!("{}, log in {}", server.url, log.display());
                 return Ok(server);
             }

@@ -58,6 +58,7 @@ pub(crate) fn serve(args: &ServeArgs, environment: &Environment, interrupts: &In
         .block_on(Server::bind(settings.server.clone(), Arc::clone(&registry)))
         .map_err(address::failure)?;
     let address = server.address().map_err(|e| Failure::io(e.to_string()))?;
+    settings.server.kv_feed.address = server.kv_feed_address();
     let started = Instant::now();
     for index in fleet.at_start() {
         registry.insert(index, fleet.open_first(index, &mut terminal::loading())?);

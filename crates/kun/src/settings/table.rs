@@ -1,7 +1,7 @@
 //! The table of settings. A new one is a row here and a field of `Settings` or of the server's `Config`.
 
 use std::ffi::OsStr;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum;
 
@@ -186,6 +186,16 @@ pub(super) static TABLE: &[Setting] = &[
     one("write-timeout", "TIME", "30s", "Time that a client may leave its answer unread", |s, v| {
         put(&mut s.server.write_timeout, above_zero(duration(v)))
     }),
+    one(
+        "kv-events",
+        "ADDRESS:PORT",
+        "none",
+        "Tell gateways here what the prefix caches keep, as vLLM does it over ZeroMQ: text of prompts, without a key",
+        |s, v| put(&mut s.server.kv_feed.address, socket(v)),
+    ),
+    one("kv-events-topic", "TOPIC", "kv-events", "Their topic; {model} in it is the model's name", |s, v| {
+        put(&mut s.server.kv_feed.topic, text(v).map(str::to_owned))
+    }),
     one("log-format", "FORMAT", "text", "How the log is written: text or json", |s, v| {
         put(&mut s.log_format, word(v))
     }),
@@ -250,6 +260,19 @@ fn host(value: &OsStr) -> Result<IpAddr, String> {
     })
 }
 
+/// An address with a port; `tcp://*:5557`, as others write it, is every address.
+fn socket(value: &OsStr) -> Result<Option<SocketAddr>, String> {
+    let text = text(value)?.trim();
+    if text == "none" {
+        return Ok(None);
+    }
+    let bare = text.strip_prefix("tcp://").unwrap_or(text);
+    let bare = bare.strip_prefix('*').map_or_else(|| bare.to_owned(), |port| format!("0.0.0.0{port}"));
+    bare.parse()
+        .map(Some)
+        .map_err(|_| "it must be an address with a port, such as 127.0.0.1:5557, or none".to_owned())
+}
+
 fn alias(value: &OsStr) -> Result<(String, String), String> {
     let text = text(value)?;
     let (alias, model) = text.split_once('=').ok_or("it must be NAME=MODEL")?;
@@ -298,6 +321,17 @@ mod tests {
         ] {
             assert_eq!(memory(text.as_ref()).ok(), expect, "{text:?}");
         }
+        for (text, expect) in [
+            ("127.0.0.1:5557", Some("127.0.0.1:5557")),
+            ("tcp://*:5557", Some("0.0.0.0:5557")),
+            ("[::1]:1", Some("[::1]:1")),
+            ("5557", None),
+            ("localhost", None),
+        ] {
+            let expect = expect.map(|e| Some(e.parse().expect("an address")));
+            assert_eq!(socket(text.as_ref()).ok(), expect, "{text:?}");
+        }
+        assert_eq!(socket("none".as_ref()), Ok(None));
         assert_eq!(alias("a=/b c.gguf".as_ref()), Ok(("a".to_owned(), "/b c.gguf".to_owned())));
         for bad in ["a", "=b", "a=", "a b=c", "a\nb=c"] {
             assert!(alias(bad.as_ref()).is_err(), "{bad:?}");

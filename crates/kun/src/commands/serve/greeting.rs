@@ -52,6 +52,9 @@ fn text(fleet: &Fleet, settings: &Settings, address: SocketAddr, load_time: Dura
         if settings.server.keys.is_empty() { "everybody, without a key" } else { "with a key" },
         if settings.server.tls.is_some() { "over TLS" } else { "without TLS" },
     ));
+    if let Some(address) = settings.server.kv_feed.address {
+        lines.push(format!("  events  what the prefix caches keep, at tcp://{address}"));
+    }
     lines.push(format!(
         "  try     curl {url}/v1/chat/completions -d '{{\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'"
     ));
@@ -108,6 +111,7 @@ fn line(fleet: &Fleet, settings: &Settings, address: SocketAddr, load_time: Dura
         "level": "INFO",
         "message": "ready",
         "url": url(settings, address),
+        "kv_events": settings.server.kv_feed.address.map(|address| format!("tcp://{address}")),
         "load_ms": load_time.as_millis() as u64,
         "memory_bytes": fleet.plan.budget,
         "body_bytes_max": settings.server.body_bytes_max,

@@ -9,6 +9,7 @@
 //! A [`Constraint`] is one answer's state. It is a pure function of the tokens that it was told of.
 
 mod counts;
+mod expression;
 mod gbnf;
 mod schema;
 mod vocabulary;
@@ -17,11 +18,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use llguidance::api::{GrammarWithLexer, ParserLimits, StopReason, TopLevelGrammar};
-use llguidance::toktrie::InferenceCapabilities;
+use llguidance::toktrie::{InferenceCapabilities, TokEnv};
 use llguidance::{Matcher, ParserFactory, regex_to_lark};
 use serde_json::Value;
 
 use crate::tokenizer::Tokenizer;
+use expression::Expression;
 
 pub use schema::{SchemaError, close_objects, spelt};
 
@@ -116,6 +118,7 @@ pub enum GrammarError {
 /// What compiles the forms of answers for one model.
 pub struct Grammars {
     factory: ParserFactory,
+    tokens: TokEnv,
     ends: Arc<[u32]>,
     limits: GrammarLimits,
 }
@@ -145,7 +148,7 @@ impl Grammars {
             ..ParserLimits::default()
         };
         factory.quiet();
-        Ok(Grammars { factory, ends, limits })
+        Ok(Grammars { factory, tokens, ends, limits })
     }
 
     /// The state at the beginning of an answer that must have this form.
@@ -165,7 +168,11 @@ impl Grammars {
             .deep_clone()
             .compute_mask_or_eos()
             .map_err(|error| GrammarError::Unsatisfiable(first_line(&error.to_string())))?;
-        Ok(Constraint { matcher, ends: Arc::clone(&self.ends) })
+        let expression = match source {
+            GrammarSource::Regex(pattern) => Expression::new(&ascii_classes(pattern), &self.tokens),
+            _ => None,
+        };
+        Ok(Constraint { matcher, expression, ends: Arc::clone(&self.ends) })
     }
 
     fn grammar(&self, source: &GrammarSource) -> Result<GrammarWithLexer, GrammarError> {
@@ -182,8 +189,7 @@ impl Grammars {
             GrammarSource::Regex(pattern) => {
                 check_bytes(pattern)?;
                 check_counts(counts::of_expression(pattern), limits)?;
-                // Digits and words are ASCII's, as in schemas.
-                GrammarWithLexer::from_lark(format!("start: /{}/", regex_to_lark(pattern, "dw")))
+                GrammarWithLexer::from_lark(format!("start: /{}/", ascii_classes(pattern)))
             }
             GrammarSource::Choice(texts) => {
                 at_most("texts", texts.len(), limits.values)?;
@@ -212,6 +218,8 @@ impl Grammars {
 #[derive(Clone)]
 pub struct Constraint {
     matcher: Matcher,
+    /// The same as an automaton, where that is possible: it has the masks sooner.
+    expression: Option<Expression>,
     ends: Arc<[u32]>,
 }
 
@@ -230,7 +238,8 @@ impl Constraint {
     /// The same state for another request: what the two learn about the form is not shared, so that what one of them may
     /// learn does not depend on what others did.
     pub fn fresh(&self) -> Constraint {
-        Constraint { matcher: self.matcher.deep_clone(), ends: Arc::clone(&self.ends) }
+        let expression = self.expression.as_ref().map(Expression::fresh);
+        Constraint { matcher: self.matcher.deep_clone(), expression, ends: Arc::clone(&self.ends) }
     }
 
     /// Which tokens may come next, a bit for each: token `t` is bit `t % 32` of word `t / 32`. Those that end an
@@ -239,9 +248,17 @@ impl Constraint {
     /// # Errors
     /// If it would take too long to find out.
     pub fn mask(&mut self, mask: &mut Vec<u32>) -> Result<(), ConstraintError> {
-        let allowed = self.matcher.compute_mask_or_eos().map_err(failed)?;
         mask.clear();
-        mask.extend_from_slice(allowed.as_slice());
+        match self.expression.as_ref().and_then(Expression::mask) {
+            // Where nothing can follow the matcher has to say so.
+            Some((allowed, may_end)) if allowed.iter().any(|&word| word != 0) => {
+                mask.extend_from_slice(&allowed);
+                if let (Some(&end), true) = (self.ends.first(), may_end) {
+                    mask[end as usize / 32] |= 1 << (end % 32);
+                }
+            }
+            _ => mask.extend_from_slice(self.matcher.compute_mask_or_eos().map_err(failed)?.as_slice()),
+        }
         if self.ends.iter().any(|&end| is_allowed(mask, end)) {
             for &end in self.ends.iter() {
                 mask[end as usize / 32] |= 1 << (end % 32);
@@ -258,7 +275,11 @@ impl Constraint {
         if self.is_end(token) {
             return Ok(());
         }
-        self.matcher.consume_token(token).map_err(failed)
+        self.matcher.consume_token(token).map_err(failed)?;
+        if let Some(expression) = &mut self.expression {
+            expression.commit(token);
+        }
+        Ok(())
     }
 
     /// The tokens that come next whatever a model says, as the vocabulary would write them. They are not taken over.
@@ -271,7 +292,11 @@ impl Constraint {
     /// # Errors
     /// If there were not as many.
     pub fn rewind(&mut self, tokens: usize) -> Result<(), ConstraintError> {
-        self.matcher.rollback(tokens).map_err(failed)
+        self.matcher.rollback(tokens).map_err(failed)?;
+        if let Some(expression) = &mut self.expression {
+            expression.rewind(tokens);
+        }
+        Ok(())
     }
 
     /// Whether a token is one of those that end an answer.
@@ -286,6 +311,11 @@ impl Constraint {
             StopReason::NoExtension | StopReason::NoExtensionBias | StopReason::EndOfSentence
         )
     }
+}
+
+/// An expression as the library has it. Digits and words are ASCII's, as in schemas.
+fn ascii_classes(pattern: &str) -> String {
+    regex_to_lark(pattern, "dw")
 }
 
 /// Whether a mask has a token.

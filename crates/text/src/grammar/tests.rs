@@ -230,3 +230,78 @@ fn what_is_forced_is_given_and_can_be_taken_back() {
     constraint.mask(&mut after).expect("small");
     assert_eq!(before, after);
 }
+
+/// All that can follow must be the same, token by token, along texts that have the form and at where they leave it.
+#[test]
+fn automata_allow_what_the_matcher_allows() {
+    let words = "[A-Z][a-z]+( [a-z]+)*\\.";
+    let cases: [(&str, &[&str]); 14] = [
+        (words, &["Whales sing songs.", "A", "Abab ab."]),
+        (".*", &["anything at all", "grüße, 世界 🐋", ""]),
+        ("(?s:.)*", &["two\nlines", ""]),
+        ("[^\\n]{1,20}", &["abababababababababab", "true", "é"]),
+        ("(true|false)( (true|false))*", &["true false", "true true tr"]),
+        ("\\d{3}-\\d{4}", &["555-0199", "12"]),
+        ("\\w+@\\w+\\.(com|org)", &["ab_1@true.org", "ab@ab.com"]),
+        ("a*", &["aaaa", ""]),
+        ("(a|b)*abb", &["ababb", "abbabb"]),
+        ("(?i)yes|no", &["YES", "nO"]),
+        ("[\\x22/\\\\]+", &["\"/\\", "//"]),
+        ("\\p{Greek}+", &["αβγ", "ω"]),
+        ("x{0}", &[""]),
+        ("", &[""]),
+    ];
+    let grammars = grammars();
+    for (pattern, texts) in cases {
+        let source = GrammarSource::Regex(pattern.to_owned());
+        let Ok(compiled) = grammars.compile(&source) else { panic!("{pattern:?} is refused") };
+        assert!(compiled.expression.is_some(), "{pattern:?} has no automaton");
+        for text in texts {
+            let (mut fast, mut plain) = (compiled.fresh(), compiled.fresh());
+            plain.expression = None;
+            let (mut fast_mask, mut plain_mask) = (Vec::new(), Vec::new());
+            for byte in text.bytes() {
+                assert_eq!(fast.is_complete(), plain.is_complete(), "{pattern:?} {text:?}");
+                fast.mask(&mut fast_mask).expect("small");
+                plain.mask(&mut plain_mask).expect("small");
+                assert_eq!(fast_mask, plain_mask, "{pattern:?} {text:?}");
+                assert_eq!(fast.forced(), plain.forced(), "{pattern:?} {text:?}");
+                let token = if byte == b' ' { SPACE } else { u32::from(byte) };
+                // Back and forth, as an answer goes that is taken back.
+                fast.commit(token).expect("allowed");
+                fast.rewind(1).expect("there is one");
+                fast.commit(token).expect("allowed");
+                plain.commit(token).expect("allowed");
+            }
+            let ends = [&mut fast, &mut plain].map(|constraint| {
+                let complete = constraint.is_complete();
+                let mut mask = Vec::new();
+                constraint.mask(&mut mask).expect("small");
+                (complete, mask)
+            });
+            assert_eq!(ends[0], ends[1], "{pattern:?} {text:?}");
+        }
+    }
+}
+
+#[test]
+fn an_automaton_that_grows_too_large_is_left_to_the_matcher() {
+    let source = GrammarSource::Regex("(a|b| |true|false)*a(a|b| |true|false){14}.*c".to_owned());
+    let mut constraint = grammars().compile(&source).expect("small as it stands");
+    let by_automaton =
+        |constraint: &Constraint| constraint.expression.as_ref().is_some_and(|e| e.mask().is_some());
+    // Steps that never come back to where they were.
+    let mut number = 1u32;
+    let mut steps = 0;
+    while by_automaton(&constraint) {
+        number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let byte = if number >> 31 == 0 { b'a' } else { b'b' };
+        constraint.commit(byte.into()).expect("allowed");
+        steps += 1;
+        assert!(steps < 40_000, "it has thousands of states by now");
+    }
+    assert!(steps > 100, "it was an automaton for a while");
+    let mut mask = Vec::new();
+    constraint.mask(&mut mask).expect("the matcher goes on");
+    assert!(is_allowed(&mask, b'a'.into()) && !is_allowed(&mask, b'\n'.into()));
+}

@@ -25,13 +25,27 @@ pub(crate) struct FormState {
 }
 
 impl FormState {
-    pub(crate) fn new(form: Form) -> Self {
+    /// The form of an answer of which `begun` is there already.
+    pub(crate) fn new(form: Form, begun: &[TokenId]) -> Self {
         let Form { constraint, begins_after } = form;
         let begins_after = Some(begins_after).filter(|tokens| !tokens.is_empty());
         let mut state =
             FormState { constraint, begins_after, mask: Vec::new(), made: None, forced: VecDeque::new() };
         if state.begins_after.is_none() {
             state.force();
+        }
+        for len in 1..=begun.len() {
+            let taken = match (state.pop_forced(), begun[..len].last()) {
+                (None, _) => state.commit(&begun[..len]),
+                (forced, token) if forced.as_ref() == token => Ok(()),
+                _ => Err(ConstraintError::of_another_form()),
+            };
+            if let Err(error) = taken {
+                // It shows as soon as a token is wanted.
+                state.forced.clear();
+                state.made = Some(Err(error));
+                break;
+            }
         }
         state
     }

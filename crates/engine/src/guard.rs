@@ -66,10 +66,20 @@ pub(crate) enum Verdict {
 }
 
 impl Guard {
-    pub(crate) fn new(request: &Request) -> Self {
+    /// The guard of an answer of which `begun` is there already.
+    pub(crate) fn new(request: &Request, begun: &[TokenId]) -> Self {
         let has_end = request.thinking_end.as_ref().is_some_and(|end| !end.is_empty());
+        let mut repetitions = may_guard(request).then(|| Repetitions::new(&thresholds::TOKENS));
+        if let Some(repetitions) = &mut repetitions {
+            for len in 1..=begun.len() {
+                // What was a loop elsewhere has been dealt with there.
+                if let Finding::Loop(_) = repetitions.push(&begun[..len]) {
+                    repetitions.restart();
+                }
+            }
+        }
         Guard {
-            repetitions: may_guard(request).then(|| Repetitions::new(&thresholds::TOKENS)),
+            repetitions,
             attempts: 0,
             thinking: if request.thinking_open && has_end { Thinking::Open } else { Thinking::Over },
             found: None,

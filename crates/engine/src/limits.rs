@@ -105,6 +105,17 @@ pub enum Refused {
         /// The context that the engine was started with.
         context_tokens: usize,
     },
+    /// A beginning of the answer that leaves no prompt, or one that is not to go on.
+    #[error(
+        "{generated} of the prompt's {prompt_tokens} tokens are said to be generated already: at least one must stand \
+         before them, and max_tokens must be at least 1"
+    )]
+    Generated {
+        /// Tokens that were generated elsewhere.
+        generated: usize,
+        /// Tokens in the prompt, those included.
+        prompt_tokens: usize,
+    },
     /// A sequence that would not even fit if it were alone.
     #[error(
         "the prompt and max_tokens may need {tokens} tokens of memory, but there is room for {tokens_max}; \
@@ -244,7 +255,12 @@ impl Limits {
         let thinking_end = request.thinking_end.as_deref().unwrap_or_default();
         at_most("thinking_end", thinking_end.len(), self.stop_tokens_max)?;
         check_tokens("thinking_end", thinking_end, |&token| token, shape.vocabulary)?;
-        let (min_tokens, max_tokens) = (request.min_tokens, request.max_tokens);
+        if request.generated > 0 && (request.generated >= request.prompt.len() || request.max_tokens == 0) {
+            let (generated, prompt_tokens) = (request.generated, request.prompt.len());
+            return Err(Refused::Generated { generated, prompt_tokens });
+        }
+        let (min_tokens, max_tokens) =
+            (request.min_tokens, request.max_tokens.saturating_add(request.generated));
         if min_tokens > max_tokens {
             return Err(Refused::MinTokens { min_tokens, max_tokens });
         }

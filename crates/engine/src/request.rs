@@ -16,6 +16,12 @@ pub type TokenId = u32;
 pub struct Request {
     /// The prompt, at least one token, each below the vocabulary's size.
     pub prompt: Vec<TokenId>,
+    /// How many tokens at the end of `prompt` are the beginning of the answer, generated elsewhere, such as on a machine
+    /// that is gone. They count as generated for penalties, `min_tokens`, the form, the guard and what is reported, so that
+    /// the answer goes on with the bits that it would have had; `max_tokens` counts what comes after them. At least one
+    /// token of the prompt stands before them. (What the guard had taken back before is not known here: an answer that
+    /// had been in a loop may go on in another way.)
+    pub generated: usize,
     /// How the next token is chosen.
     pub sampling: Sampling,
     /// The most tokens to generate; the end of the context may come first. 0 only evaluates the prompt.
@@ -59,6 +65,7 @@ impl Request {
     pub fn new(prompt: Vec<TokenId>, max_tokens: usize) -> Self {
         Request {
             prompt,
+            generated: 0,
             sampling: Sampling::default(),
             max_tokens,
             min_tokens: 0,

@@ -197,7 +197,7 @@ impl IntoResponse for ApiError {
 /// What the engine does not take. `prompt` names the field that the prompt came from.
 pub(crate) fn refused(refused: Refused, prompt: &str, retry_after: Duration) -> ApiError {
     match refused {
-        Refused::EmptyPrompt => ApiError::field(prompt, refused.to_string()),
+        Refused::EmptyPrompt | Refused::Generated { .. } => ApiError::field(prompt, refused.to_string()),
         Refused::TooLong { prompt_tokens, context_tokens, .. } => {
             ApiError::context_length_exceeded(prompt, prompt_tokens, context_tokens)
         }

@@ -234,6 +234,13 @@ impl fmt::Debug for Constraint {
 #[error("the form of the answer can't be followed any further: {0}")]
 pub struct ConstraintError(String);
 
+impl ConstraintError {
+    /// An answer that was begun elsewhere has another form.
+    pub fn of_another_form() -> Self {
+        ConstraintError("what was generated before is not of the form that the answer must have".to_owned())
+    }
+}
+
 impl Constraint {
     /// The same state for another request: what the two learn about the form is not shared, so that what one of them may
     /// learn does not depend on what others did.

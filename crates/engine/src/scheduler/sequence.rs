@@ -22,7 +22,7 @@ pub(crate) struct Sequence {
     pub(crate) request: Request,
     /// The prompt and what was generated so far.
     pub(crate) tokens: Vec<TokenId>,
-    /// How many of `tokens` are the prompt.
+    /// How many of `tokens` are the prompt, without the beginning of the answer that may have come with it.
     pub(crate) prompt_tokens: usize,
     /// How many of `tokens` have their keys and values in the pages.
     pub(crate) computed: usize,
@@ -76,14 +76,18 @@ impl Sequence {
     /// A checked request that has not begun.
     pub(crate) fn new(mut request: Request, sink: Sink, place: Place) -> Self {
         let tokens = std::mem::take(&mut request.prompt);
-        let guard = Guard::new(&request);
-        let form = request.form.take().map(|form| Box::new(FormState::new(*form)));
+        // What was generated elsewhere is answer, and sent: from here on nothing tells it from what is generated here.
+        let generated = request.generated;
+        let prompt_tokens = tokens.len() - generated;
+        request.max_tokens = request.max_tokens.saturating_add(generated);
+        let guard = Guard::new(&request, &tokens[prompt_tokens..]);
+        let form = request.form.take().map(|form| Box::new(FormState::new(*form, &tokens[prompt_tokens..])));
         Sequence {
             guard,
-            sent: 0,
+            sent: generated,
             held_logprobs: Vec::new(),
             request,
-            prompt_tokens: tokens.len(),
+            prompt_tokens,
             tokens,
             computed: 0,
             reached: 0,

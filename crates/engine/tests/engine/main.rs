@@ -4,6 +4,7 @@
 extern crate engine as kun_engine;
 
 mod answers;
+mod elsewhere;
 mod ends;
 mod kv_events;
 mod loops;

@@ -40,6 +40,16 @@ fn a_request_that_could_fail_is_refused() {
     let cases: Vec<(Request, &str)> = vec![
         (request(vec![], 1), "the prompt is empty; give at least one token"),
         (
+            Request { generated: 3, ..request(prompt(1, 3), 1) },
+            "3 of the prompt's 3 tokens are said to be generated already: at least one must stand before them, and \
+             max_tokens must be at least 1",
+        ),
+        (
+            Request { generated: 1, ..request(prompt(1, 3), 0) },
+            "1 of the prompt's 3 tokens are said to be generated already: at least one must stand before them, and \
+             max_tokens must be at least 1",
+        ),
+        (
             request(prompt(1, 128), 1),
             "the prompt has 128 tokens, more than the 127 that a context of 128 has room for",
         ),

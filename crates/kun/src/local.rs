@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use engine::engine::Handle;
-use server::{Details, InProcess, Registry};
+use server::{Defaults, Details, InProcess, Registry};
 use text::tokenizer::Tokenizer;
 use weights::download::Progress;
 use weights::store::Store;
@@ -30,6 +30,8 @@ pub struct Local {
     pub tokenizer: Arc<Tokenizer>,
     /// What the model is.
     pub details: Details,
+    /// What suits it where a request says nothing.
+    pub defaults: Defaults,
     /// The routes of the service.
     pub service: InProcess,
 }
@@ -77,10 +79,10 @@ impl Local {
         let served = fleet.open_first(0, &mut |share| told(Opening::Loading(share)))?;
         let (name, handle, tokenizer) =
             (served.name.clone(), served.handle.clone(), Arc::clone(&served.tokenizer));
-        let details = served.details.clone();
+        let (details, defaults) = (served.details.clone(), served.defaults.clone());
         registry.insert(0, served);
         let service = InProcess::new(settings.server, registry);
-        Ok(Local { name, handle, tokenizer, details, service })
+        Ok(Local { name, handle, tokenizer, details, defaults, service })
     }
 
     /// Takes no more requests, and ends those that run.

@@ -3,6 +3,7 @@
 
 mod clients;
 mod data;
+mod package;
 mod totals;
 
 use std::io::{BufRead, BufReader};
@@ -47,6 +48,7 @@ fn all(steps: &mut Steps) -> Result<Totals> {
     let data = data::fetch(steps, &root, &target)?;
     let mut totals = steps.step("tests", || tests(&data))?;
     clients::run(steps, &root, &target, &mut totals)?;
+    package::run(steps, &root, &target, &mut totals)?;
     Ok(totals)
 }
 

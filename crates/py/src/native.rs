@@ -17,6 +17,7 @@ use weights::download::Progress;
 
 use crate::events::KvSubscription;
 use crate::inbox::{Ends, Inbox};
+use crate::request::Forms;
 use crate::streams::{ByteStream, Task, TokenStream, post};
 use crate::{errors, request};
 
@@ -26,6 +27,9 @@ const RUNTIME_THREADS: usize = 2;
 const BLOCKING_THREADS: usize = 8;
 /// How long what still runs may take to notice that it is over.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// When those ask again who found the queue full.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// A model in this process.
 #[pyclass(frozen, module = "kun._kun")]
@@ -38,6 +42,7 @@ pub(crate) struct Native {
 
 struct Open {
     local: Local,
+    forms: Forms,
     /// None only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -84,7 +89,7 @@ impl Native {
             .enable_all()
             .build()
             .map_err(errors::internal)?;
-        let open = Arc::new(Open { local, runtime: Some(runtime) });
+        let open = Arc::new(Open { local, forms: Forms::default(), runtime: Some(runtime) });
         Ok(Native { open: RwLock::new(Some(open)), process: std::process::id() })
     }
 
@@ -103,13 +108,14 @@ impl Native {
     }
 
     /// Asks a route many times, `at_once` at a time, and waits for all. `ended` is called with the number, status and
-    /// body of each as it ends; what it raises ends the others.
+    /// body of each as it ends; what it raises ends the others. The patient ask again while others fill the queue.
     fn post_all(
         &self,
         py: Python<'_>,
         path: String,
         bodies: Vec<Vec<u8>>,
         at_once: usize,
+        patient: bool,
         ended: Py<PyAny>,
     ) -> PyResult<()> {
         let open = self.open(py)?;
@@ -122,8 +128,15 @@ impl Native {
                 let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
                 let (service, path, to) = (service.clone(), path.clone(), Arc::clone(&ends.0));
                 running.spawn(async move {
-                    let Answer { status, body } = service.call(post(), &path, body).await;
-                    let ended = body.all().await.map(|bytes| (number, status.as_u16(), bytes.into()));
+                    let ended = loop {
+                        let Answer { status, body: answer } = service.call(post(), &path, body.clone()).await;
+                        let ended = answer.all().await;
+                        if patient && status.as_u16() == 429 && ended.as_ref().is_ok_and(says_full) {
+                            tokio::time::sleep(AGAIN).await;
+                            continue;
+                        }
+                        break ended.map(|bytes| (number, status.as_u16(), bytes.into()));
+                    };
                     drop(place);
                     to.push(ended);
                 });
@@ -151,7 +164,7 @@ impl Native {
         let open = self.open(py)?;
         let mut asked = request::read(request, &open.local)?;
         if let Some((key, source)) = asked.form {
-            let form = py.detach(|| request::compile(&source, &open.local));
+            let form = py.detach(|| open.forms.compile(&source, &open.local.tokenizer));
             asked.request.form =
                 Some(form.map_err(|why| errors::request(py, format!("{key}: {why}"), Some(key)))?);
         }
@@ -280,6 +293,12 @@ impl Native {
         let open = py.detach(|| self.open.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone());
         open.ok_or_else(|| errors::closed(py))
     }
+}
+
+/// Whether an answer says that the queue is full, which passes.
+fn says_full(body: &impl AsRef<[u8]>) -> bool {
+    let told: Option<serde_json::Value> = serde_json::from_slice(body.as_ref()).ok();
+    told.is_some_and(|told| told["error"]["code"] == "queue_full")
 }
 
 enum NotOpened {

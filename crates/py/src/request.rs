@@ -1,10 +1,13 @@
 //! A dict of the token-level seam as a request of the engine. What it does not know it refuses by name.
 
+use std::sync::{Arc, OnceLock};
+
 use engine::request::{Form, LoopGuard, Request, Sampling, TokenId};
 use kun::local::Local;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use text::grammar::{GrammarLimits, GrammarSource, Grammars, close_objects};
+use text::grammar::{GrammarError, GrammarLimits, GrammarSource, Grammars, close_objects};
+use text::tokenizer::Tokenizer;
 
 use crate::errors;
 
@@ -196,10 +199,20 @@ fn form(reader: &Reader<'_, '_>) -> PyResult<Option<(&'static str, GrammarSource
     }
 }
 
-/// Compiles a form for a model's answers; that may take seconds. An error says what is wrong with it.
-pub(crate) fn compile(source: &GrammarSource, local: &Local) -> Result<Box<Form>, String> {
-    let grammars = Grammars::new(std::sync::Arc::clone(&local.tokenizer), GrammarLimits::default());
-    let constraint =
-        grammars.and_then(|grammars| grammars.compile(source)).map_err(|error| error.to_string())?;
-    Ok(Box::new(Form { constraint, begins_after: Vec::new() }))
+/// What compiles the forms of a model's answers. It costs nothing until the first one.
+#[derive(Default)]
+pub(crate) struct Forms(OnceLock<Result<Grammars, GrammarError>>);
+
+impl Forms {
+    /// Compiles a form; that may take seconds. An error says what is wrong with it.
+    pub(crate) fn compile(
+        &self,
+        source: &GrammarSource,
+        tokenizer: &Arc<Tokenizer>,
+    ) -> Result<Box<Form>, String> {
+        let new = || Grammars::new(Arc::clone(tokenizer), GrammarLimits::default());
+        let grammars = self.0.get_or_init(new).as_ref().map_err(ToString::to_string)?;
+        let constraint = grammars.compile(source).map_err(|error| error.to_string())?;
+        Ok(Box::new(Form { constraint, begins_after: Vec::new() }))
+    }
 }

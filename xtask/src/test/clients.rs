@@ -174,7 +174,7 @@ fn browser() -> Result<()> {
 }
 
 /// Runs a test runner, passes its output on and adds up its totals.
-fn count(command: &mut Command, totals: &mut Totals) -> Result<()> {
+pub(super) fn count(command: &mut Command, totals: &mut Totals) -> Result<()> {
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(|e| process::not_started(command, &e))?;
     let before = totals.passed + totals.failed;
     for line in BufReader::new(child.stdout.take().expect("it is piped")).lines() {

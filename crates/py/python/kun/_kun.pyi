@@ -17,6 +17,7 @@ class Native:
         path: str,
         bodies: list[bytes],
         at_once: int,
+        patient: bool,
         ended: Callable[[int, int, bytes], Any],
     ) -> None: ...
     def post(self, path: str, body: bytes) -> ByteStream: ...

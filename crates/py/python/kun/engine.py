@@ -120,7 +120,7 @@ class Engine:
         """Continues prompts, all of them together, and gives a `Completion` for each, in their order.
 
         `params` are those of `/v1/completions`: `max_tokens` (16 without it), `temperature`, `top_p`, `seed`, `stop`,
-        `json_schema`, … A name that is none is refused. With `on_error="return"` the exception of a prompt that fails
+        `json_schema`, … A name that is none is refused. While others fill the queue, it waits. With `on_error="return"` the exception of a prompt that fails
         stands in its place; else the first one is raised and ends the others.
         """
         if isinstance(prompts, str):
@@ -312,7 +312,9 @@ class Engine:
             bar.set(done)
 
         try:
-            self._native.post_all(path, bodies, self._at_once() if len(bodies) > 1 else 1, ended)
+            # A list is worth waiting for, whoever else fills the queue.
+            patient = path in (COMPLETIONS, EMBEDDINGS)
+            self._native.post_all(path, bodies, self._at_once(), patient, ended)
         finally:
             bar.close()
         if done < len(bodies):

@@ -12,7 +12,7 @@ class Progress:
     """Shows how much of something is done. `wanted` None shows it to those who sit at a terminal or in a notebook."""
 
     def __init__(self, what: str, total: float, wanted: bool | None, unit: str = "it") -> None:
-        self._what, self._total, self._done = what, total, 0.0
+        self._what, self._total, self._done = what, total, 0
         self._bar: Any = None
         self._shown = _somebody_looks() if wanted is None else wanted
         if not self._shown:

@@ -1,4 +1,4 @@
-"""LangChain's own suite for chat models, as far as it needs neither tools nor structured output."""
+"""LangChain's own suite for chat models."""
 
 import os
 
@@ -18,21 +18,25 @@ class TestChatModel(ChatModelIntegrationTests):
             "base_url": os.environ["KUN_TEST_URL"].rstrip("/") + "/v1",
             "api_key": "none",
             "temperature": 0,
-            "max_tokens": 64,
+            "max_tokens": 400,
             "stream_usage": True,
         }
 
     @property
     def has_tool_calling(self):
-        return False
+        return True
+
+    @property
+    def has_tool_choice(self):
+        return True
 
     @property
     def has_structured_output(self):
-        return False
+        return True
 
     @property
     def supports_json_mode(self):
-        return False
+        return True
 
     @property
     def supports_image_inputs(self):

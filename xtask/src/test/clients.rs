@@ -28,6 +28,9 @@ const PACKAGES: &[&str] = &[
     "pyzmq==27.3.0",
     "msgpack==1.2.4",
 ];
+/// Those that want other versions of their libraries than the clients above, below `others`.
+const OTHER_PACKAGES: &[&str] =
+    &["pytest==9.2.0", "pytest-asyncio==1.5.0", "instructor==1.17.0", "lm-eval[api]==0.4.13"];
 /// How many examples the fuzzer makes for a route.
 const EXAMPLES: &str = "200";
 /// The fuzzer's checks: what must hold whatever is sent.
@@ -41,6 +44,9 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
     let data = target.join("test-data");
     let kun = target.join("debug").join("kun");
     let python = steps.step("clients: Python", || Python::with_packages(&data.join("clients"), PACKAGES))?;
+    let others = steps.step("clients: more of Python", || {
+        Python::with_packages(&data.join("clients-others"), OTHER_PACKAGES)
+    })?;
     let node = steps
         .step("clients: Node", || node_folder(&root.join("xtask/clients"), &data.join("clients-node")))?;
     let page = steps.step("clients: the page's tools", || {
@@ -54,8 +60,15 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
         Served::start(&kun, &data, &["--kv-events", "127.0.0.1:0", "--kv-events-topic", "kv@{model}"])?;
     steps.step("clients: Python's tests", || {
         let mut pytest = python.command();
-        pytest.args(["-m", "pytest", "-q", "-rs"]).current_dir(root.join("xtask/clients"));
+        pytest.args(["-m", "pytest", "-q", "-rs", "--ignore=others"]).current_dir(root.join("xtask/clients"));
         pytest.env("KUN_TEST_URL", &server.url).env("KUN_TEST_KV_EVENTS", &server.kv_events);
+        count(&mut pytest, totals)
+    })?;
+    steps.step("clients: Python's other tests", || {
+        let mut pytest = others.command();
+        pytest.args(["-m", "pytest", "-q", "-rs", "others"]).current_dir(root.join("xtask/clients"));
+        // All that they need is here.
+        pytest.env("KUN_TEST_URL", &server.url).env("HF_HUB_OFFLINE", "1").env("HF_HOME", data.join("hf"));
         count(&mut pytest, totals)
     })?;
     steps.step("clients: Node's tests", || {

@@ -4,7 +4,8 @@
 //! are held back; as soon as the suspicion ends they are sent. When it is a loop, all copies but the first are taken
 //! back, and then:
 //!
-//! 1. an answer that is still in its thinking is told that it has thought enough: the tokens that end it come next;
+//! 1. an answer that is still in its thinking is told that it has thought enough: the tokens that end it come next
+//!    ([`crate::thinking`]);
 //! 2. else what follows is chosen once more, under a penalty on whatever the answer would repeat ([`Dry`]), which stays
 //!    until its end, so that it does not find back into the same loop. Each attempt draws other random numbers;
 //! 3. after [`ATTEMPTS_MAX`] attempts the answer ends there, with [`FinishReason::Repetition`].
@@ -15,11 +16,15 @@
 //! The prompt is not looked at: to go on with a row of zeros is what was asked for. Nor is anything done before
 //! `min_tokens`, as until then the answer may not end, and who says so wants its length.
 //!
+//! An answer that must have a form may have to repeat itself. It is judged like others where the form left a choice in
+//! what was repeated, and let be where it left none.
+//!
 //! Invariant: what happens depends on the answer's own tokens alone, so neither neighbours nor preemptions change it.
 
 use text::repetition::{Finding, Repeated, Repetitions, thresholds};
 
 use crate::request::{Dry, FinishReason, LoopGuard, Repetition, Request, TokenId};
+use crate::thinking::Progress;
 
 /// How often an answer is made to go another way.
 pub const ATTEMPTS_MAX: u32 = 2;
@@ -36,20 +41,8 @@ pub(crate) struct Guard {
     /// None if nobody is to look.
     repetitions: Option<Repetitions>,
     attempts: u32,
-    thinking: Thinking,
     /// The last loop, and what was taken back for all of them.
     found: Option<Repetition>,
-}
-
-/// How far an answer is with its thinking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Thinking {
-    /// In it, as far as is known here.
-    Open,
-    /// Being told to end it: so many of the tokens have come.
-    Ending(usize),
-    /// It is over, or there was none.
-    Over,
 }
 
 /// What is to be done with an answer after its newest token.
@@ -68,7 +61,6 @@ pub(crate) enum Verdict {
 impl Guard {
     /// The guard of an answer of which `begun` is there already.
     pub(crate) fn new(request: &Request, begun: &[TokenId]) -> Self {
-        let has_end = request.thinking_end.as_ref().is_some_and(|end| !end.is_empty());
         let mut repetitions = may_guard(request).then(|| Repetitions::new(&thresholds::TOKENS));
         if let Some(repetitions) = &mut repetitions {
             for len in 1..=begun.len() {
@@ -81,7 +73,6 @@ impl Guard {
         Guard {
             repetitions,
             attempts: 0,
-            thinking: if request.thinking_open && has_end { Thinking::Open } else { Thinking::Over },
             found: None,
         }
     }
@@ -96,16 +87,14 @@ impl Guard {
         self.attempts.checked_sub(1).map(|attempt| &WAYS_OUT[attempt as usize])
     }
 
-    /// The token that comes next whatever the model would choose, if there is one.
-    pub(crate) fn forced(&mut self, request: &Request) -> Option<TokenId> {
-        let Thinking::Ending(index) = self.thinking else { return None };
-        let end = request.thinking_end.as_ref().expect("without it the thinking isn't ended");
-        self.thinking = if index + 1 < end.len() { Thinking::Ending(index + 1) } else { Thinking::Over };
-        Some(end[index])
-    }
-
-    /// Looks at the newest token of an answer.
-    pub(crate) fn look(&mut self, request: &Request, answer: &[TokenId]) -> Verdict {
+    /// Looks at the newest token of an answer. `was_free` tells whether there was a choice behind so many of its tokens.
+    pub(crate) fn look(
+        &mut self,
+        request: &Request,
+        answer: &[TokenId],
+        progress: &mut Progress,
+        was_free: impl FnOnce(usize) -> bool,
+    ) -> Verdict {
         let Some(repetitions) = &mut self.repetitions else { return Verdict::Pass };
         let finding = repetitions.push(answer);
         if answer.len() < request.min_tokens {
@@ -114,7 +103,15 @@ impl Guard {
         match finding {
             Finding::None => Verdict::Pass,
             Finding::Suspicion(_) => Verdict::Hold,
-            Finding::Loop(repeated) => self.act(request, answer, repeated),
+            Finding::Loop(repeated) if !was_free(answer.len() - repeated.excess()) => Verdict::Pass,
+            Finding::Loop(repeated) => self.act(request, answer, repeated, progress),
+        }
+    }
+
+    /// The answer was taken back for another reason: what was counted is no more.
+    pub(crate) fn restart(&mut self) {
+        if let Some(repetitions) = &mut self.repetitions {
+            repetitions.restart();
         }
     }
 
@@ -125,10 +122,14 @@ impl Guard {
     }
 
     /// Takes the next rung.
-    fn act(&mut self, request: &Request, answer: &[TokenId], repeated: Repeated) -> Verdict {
-        if let Some(repetitions) = &mut self.repetitions {
-            repetitions.restart();
-        }
+    fn act(
+        &mut self,
+        request: &Request,
+        answer: &[TokenId],
+        repeated: Repeated,
+        progress: &mut Progress,
+    ) -> Verdict {
+        self.restart();
         let trimmed_before = self.found.map_or(0, |found| found.tokens_trimmed);
         self.found = Some(Repetition {
             period_tokens: repeated.period,
@@ -140,8 +141,9 @@ impl Guard {
         if request.loop_guard == LoopGuard::Stop {
             return Verdict::Stop(kept);
         }
-        if self.is_thinking(request, answer) {
-            self.thinking = Thinking::Ending(0);
+        // As it was then: a thinking that ended in one of the copies ends again.
+        progress.rewind(request.thinking.as_ref(), kept);
+        if progress.close(request.thinking.as_ref(), kept) {
             return Verdict::Rewind(kept);
         }
         if self.attempts == ATTEMPTS_MAX {
@@ -150,18 +152,9 @@ impl Guard {
         self.attempts += 1;
         Verdict::Rewind(kept)
     }
-
-    fn is_thinking(&mut self, request: &Request, answer: &[TokenId]) -> bool {
-        let end = request.thinking_end.as_deref().unwrap_or_default();
-        if self.thinking == Thinking::Open && answer.windows(end.len()).any(|tokens| tokens == end) {
-            self.thinking = Thinking::Over;
-        }
-        self.thinking == Thinking::Open
-    }
 }
 
-/// Whether an answer may be judged at all. What must have a certain form may have to repeat itself: a request that
-/// prescribes one has no guard.
+/// Whether an answer is to be judged at all.
 fn may_guard(request: &Request) -> bool {
-    request.loop_guard != LoopGuard::Off && request.max_tokens > 0 && request.form.is_none()
+    request.loop_guard != LoopGuard::Off && request.max_tokens > 0
 }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bans;
 pub mod batch;
 pub mod engine;
 mod form;
@@ -21,6 +22,7 @@ mod pooling;
 pub mod request;
 pub mod sampler;
 mod scheduler;
+mod thinking;
 pub mod vocabulary;
 
 /// The processor that a model runs on: whoever starts an engine chooses its threads and may measure it.

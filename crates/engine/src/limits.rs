@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use crate::batch::PAGE_TOKENS;
 use crate::kv::KvCache;
 use crate::model::Shape;
-use crate::request::{Dry, Request, Sampling, TokenId, TokenLogprobs};
+use crate::request::{Dry, Marker, Request, Sampling, Thinking, TokenId, TokenLogprobs};
 
 /// What the engine keeps within. The defaults suit tests and small models; `kv_pages` is best derived from the
 /// memory at hand.
@@ -252,9 +252,9 @@ impl Limits {
         check_tokens("prompt", &request.prompt, |&token| token, shape.vocabulary)?;
         at_most("stop_tokens", request.stop_tokens.len(), self.stop_tokens_max)?;
         check_tokens("stop_tokens", &request.stop_tokens, |&token| token, shape.vocabulary)?;
-        let thinking_end = request.thinking_end.as_deref().unwrap_or_default();
-        at_most("thinking_end", thinking_end.len(), self.stop_tokens_max)?;
-        check_tokens("thinking_end", thinking_end, |&token| token, shape.vocabulary)?;
+        self.check_thinking(request.thinking.as_ref(), shape.vocabulary)?;
+        at_most("logprob_tokens", request.logprob_tokens.len(), self.logprobs_max)?;
+        check_tokens("logprob_tokens", &request.logprob_tokens, |&token| token, shape.vocabulary)?;
         if request.generated > 0 && (request.generated >= request.prompt.len() || request.max_tokens == 0) {
             let (generated, prompt_tokens) = (request.generated, request.prompt.len());
             return Err(Refused::Generated { generated, prompt_tokens });
@@ -290,6 +290,22 @@ impl Limits {
         let tokens_max = self.kv_pages * PAGE_TOKENS;
         if tokens > tokens_max {
             return Err(Refused::NeverFits { tokens, tokens_max });
+        }
+        Ok(())
+    }
+
+    fn check_thinking(&self, thinking: Option<&Thinking>, vocabulary: usize) -> Result<(), Refused> {
+        let Some(Thinking { begin, end, close, .. }) = thinking else { return Ok(()) };
+        let tokens = |marker: &Marker| match marker {
+            Marker::Tokens(tokens) => tokens.clone(),
+            Marker::Text(_) => Vec::new(),
+        };
+        let begin = begin.as_ref().map(tokens).unwrap_or_default();
+        for (field, tokens) in
+            [("thinking.begin", &begin), ("thinking.end", &tokens(end)), ("thinking.close", close)]
+        {
+            at_most(field, tokens.len(), self.stop_tokens_max)?;
+            check_tokens(field, tokens, |&token| token, vocabulary)?;
         }
         Ok(())
     }
@@ -396,7 +412,15 @@ fn check_sampling(sampling: &Sampling) -> Result<(), Refused> {
         ("dry_multiplier", multiplier, (0.0..=100.0).contains(multiplier), "between 0 and 100"),
         ("dry_base", base, (1.0..=100.0).contains(base), "between 1 and 100"),
     ];
-    for (name, value, holds, expected) in checks.into_iter().chain(later_ones).chain(of_dry) {
+    let strength = &sampling.lz.as_ref().map_or(0.0, |lz| lz.strength);
+    let (tau, eta) = &sampling.mirostat.map_or((1.0, 0.0), |mirostat| (mirostat.tau, mirostat.eta));
+    let of_others = [
+        ("lz_strength", strength, (0.0..=10.0).contains(strength), "between 0 and 10"),
+        ("mirostat_tau", tau, (0.0..=100.0).contains(tau), "between 0 and 100"),
+        ("mirostat_eta", eta, (0.0..=1.0).contains(eta), "between 0 and 1"),
+    ];
+    let checks = checks.into_iter().chain(later_ones).chain(of_dry).chain(of_others);
+    for (name, value, holds, expected) in checks {
         if !holds {
             return Err(Refused::Parameter { name, value: *value, expected });
         }

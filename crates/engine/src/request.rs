@@ -5,8 +5,9 @@ mod sampling;
 use std::time::{Duration, Instant};
 
 use text::grammar::Constraint;
+use text::phrases::Phrases;
 
-pub use sampling::{Dry, Sampling};
+pub use sampling::{Breaker, Dry, Lz, Mirostat, MirostatVersion, Sampling, Stage};
 
 /// An index into the vocabulary.
 pub type TokenId = u32;
@@ -35,6 +36,8 @@ pub struct Request {
     pub prompt_logprobs: Option<usize>,
     /// Report the log-probability of each generated token and of this many alternatives beside it.
     pub logprobs: Option<usize>,
+    /// Report the log-probabilities of these tokens too beside each generated one.
+    pub logprob_tokens: Vec<TokenId>,
     /// Report what the model made of the prompt, as one vector. Such a request generates nothing: its
     /// `max_tokens` is 0.
     pub embedding: Option<Pooling>,
@@ -43,10 +46,10 @@ pub struct Request {
     pub form: Option<Box<Form>>,
     /// What is done when the answer begins to repeat itself.
     pub loop_guard: LoopGuard,
-    /// The tokens that end the model's thinking, if it thinks before it answers.
-    pub thinking_end: Option<Vec<TokenId>>,
-    /// Whether the prompt ends within the thinking. It lasts until `thinking_end` stands in the answer.
-    pub thinking_open: bool,
+    /// How the model's thinking is told from its answer, if it thinks before it answers.
+    pub thinking: Option<Thinking>,
+    /// Texts that the answer must not have. Tokens that the request leaves no choice about may write them.
+    pub banned: Option<Phrases>,
     /// Its place among the others.
     pub rank: Rank,
 }
@@ -58,6 +61,30 @@ pub struct Form {
     pub constraint: Constraint,
     /// The tokens behind which it begins, such as the end of the thinking; without any it begins with the answer.
     pub begins_after: Vec<TokenId>,
+}
+
+/// What a model thinks aloud before it answers.
+#[derive(Debug, Clone)]
+pub struct Thinking {
+    /// Whether the prompt ends within it.
+    pub open: bool,
+    /// What begins it, where the prompt does not.
+    pub begin: Option<Marker>,
+    /// What ends it.
+    pub end: Marker,
+    /// The tokens that are said in the model's place to end it, `end` among them.
+    pub close: Vec<TokenId>,
+    /// How many tokens it may have before that happens.
+    pub budget_tokens: Option<usize>,
+}
+
+/// A place in an answer that is found by what stands there.
+#[derive(Debug, Clone)]
+pub enum Marker {
+    /// These tokens, which nothing else is made of.
+    Tokens(Vec<TokenId>),
+    /// A text, which many tokens can write.
+    Text(Phrases),
 }
 
 impl Request {
@@ -72,11 +99,12 @@ impl Request {
             stop_tokens: Vec::new(),
             prompt_logprobs: None,
             logprobs: None,
+            logprob_tokens: Vec::new(),
             embedding: None,
             form: None,
             loop_guard: LoopGuard::default(),
-            thinking_end: None,
-            thinking_open: false,
+            thinking: None,
+            banned: None,
             rank: Rank::default(),
         }
     }
@@ -145,7 +173,8 @@ impl Chunk {
 pub struct TokenLogprobs {
     /// Natural logarithm of the chosen token's probability, before any sampling parameter.
     pub logprob: f32,
-    /// The most probable tokens with their log-probabilities, most probable first.
+    /// The most probable tokens with their log-probabilities, most probable first, and behind them those that were asked
+    /// for by their ids.
     pub top: Vec<(TokenId, f32)>,
 }
 

@@ -1,14 +1,15 @@
 //! The choice of the next token: a pure function of (logits, parameters, history).
 //!
 //! The seed, the position (the history's length) and the attempt at it give the random number, so a choice can be repeated at any
-//! time, in any batch, on any machine: there is no generator to advance and no clock. The order, which is
-//! llama.cpp's default as far as both have the same:
+//! time, in any batch, on any machine: there is no generator to advance and no clock. Usually the order is this, which is
+//! llama.cpp's default as far as both have the same; a request may have another ([`Stage`]):
 //!
-//! logit bias, forbidden tokens → repeat penalty → frequency and presence penalty → DRY → way out of a loop → top-nσ →
+//! logit bias, forbidden tokens → repeat penalty → frequency and presence penalty → DRY → LZ → way out of a loop → top-nσ →
 //! top-k → typical → top-p → min-p → XTC → temperature, which may be dynamic → draw
 //!
-//! Each works on what the one before it left, and probabilities up to the draw are those at temperature 1. At
-//! temperature 0 the largest logit after the penalties is taken, whatever the filters. Of two equal logits the
+//! Each works on what the one before it left, so probabilities before the temperature are those at temperature 1. At
+//! temperature 0 the largest logit after the penalties is taken, whatever the filters. Mirostat takes the place of all
+//! filters, behind the penalties and the temperature. Of two equal logits the
 //! one with the lower id counts as the larger. Log-probabilities are those of the raw logits, which are there again
 //! after the choice. Vocabularies have up to 262,144 tokens, so nothing sorts a whole row unless top-p or typical
 //! is so close to 1 that nearly all of it is kept.
@@ -17,17 +18,19 @@ mod changes;
 mod dry;
 mod dynamic_temperature;
 mod exponential;
+mod filters;
+mod mirostat;
 mod philox;
 mod selection;
 mod top_n_sigma;
 mod typical;
 mod xtc;
 
-use crate::request::{Dry, Sampling, TokenId, TokenLogprobs};
+use crate::request::{Dry, Mirostat, Sampling, Stage, TokenId, TokenLogprobs};
 use changes::Changes;
 use exponential::{exp, sum_exp};
-use selection::{Candidate, nucleus, sort, top};
-use typical::keep_typical;
+use filters::Left;
+use selection::{Candidate, sort, top};
 
 /// Why no token can be chosen from a row of logits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +40,7 @@ pub enum NoChoice {
     BadLogits,
     /// The logits were good before the request's own changes to them.
     #[error(
-        "logit_bias, min_tokens and the answer's form together forbid every token that could come next; forbid fewer"
+        "logit_bias, banned_strings, min_tokens and the answer's form together forbid every token that could come next; forbid fewer"
     )]
     AllForbidden,
 }
@@ -51,12 +54,25 @@ pub struct Place<'a> {
     pub prompt_tokens: usize,
     /// Tokens that may not come here.
     pub forbidden: &'a [TokenId],
+    /// Others that may not: they would write what the answer must not have.
+    pub banned: &'a [TokenId],
     /// The tokens that may come here, a bit for each as `text::grammar` has them; none if all may.
     pub allowed: Option<&'a [u32]>,
     /// How often what stood here was taken back.
     pub attempt: u32,
     /// A penalty on what the answer, without the prompt, would repeat: the way out of a loop.
     pub way_out: Option<&'a Dry>,
+    /// Mirostat's μ, if there is one: that of the choice before, or 2 τ.
+    pub mu: f32,
+}
+
+/// A chosen token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Choice {
+    /// The token.
+    pub token: TokenId,
+    /// Mirostat's μ behind it; what it was if there is no Mirostat.
+    pub mu: f32,
 }
 
 /// The buffers of the choice. They carry nothing from one call to the next.
@@ -65,6 +81,8 @@ pub struct Sampler {
     changes: Changes,
     candidates: Vec<Candidate>,
     weights: Vec<f32>,
+    /// The candidates as a row, for penalties that come late.
+    spread: Vec<f32>,
     /// A row in which only what is allowed has its logits.
     masked: Vec<f32>,
 }
@@ -84,7 +102,7 @@ impl Sampler {
         logits: &mut [f32], // [vocabulary]
         sampling: &Sampling,
         place: &Place<'_>,
-    ) -> Result<TokenId, NoChoice> {
+    ) -> Result<Choice, NoChoice> {
         if let Some(allowed) = place.allowed {
             let mut masked = std::mem::take(&mut self.masked);
             mask(logits, allowed, &mut masked);
@@ -95,8 +113,20 @@ impl Sampler {
                 choice => choice,
             };
         }
-        let changed = self.changes.apply(logits, sampling, place);
-        let choice = self.choose(logits, sampling, place);
+        self.changes.begin(logits, sampling, place);
+        let stages = sampling.stages();
+        // At temperature 0 nothing but them counts, wherever they stand.
+        let greedy = sampling.temperature == 0.0;
+        let first_filter = stages.iter().position(|stage| !stage.is_penalty()).unwrap_or(stages.len());
+        let (first, rest) = stages.split_at(if greedy { stages.len() } else { first_filter });
+        first.iter().for_each(|&stage| self.changes.penalise(logits, stage, sampling, place));
+        self.changes.lead_out(logits, place);
+        let choice = peak(logits).and_then(|peak| match &sampling.mirostat {
+            _ if greedy => Ok(Choice { token: position(logits, peak), mu: place.mu }),
+            Some(mirostat) => self.steer(logits, rest, mirostat, sampling, place),
+            None => self.filter(logits, rest, sampling, place).map(|token| Choice { token, mu: place.mu }),
+        });
+        let changed = self.changes.are_some();
         self.changes.undo(logits);
         match choice {
             Err(NoChoice::BadLogits) if changed && peak(logits).is_ok() => Err(NoChoice::AllForbidden),
@@ -104,7 +134,8 @@ impl Sampler {
         }
     }
 
-    /// The log-probability of `token` and the `top_n` most probable tokens, straight from the logits.
+    /// The log-probability of `token` and the `top_n` most probable tokens, and of `others` that are not among them,
+    /// straight from the logits.
     ///
     /// # Errors
     /// If the logits are no numbers.
@@ -113,10 +144,16 @@ impl Sampler {
         logits: &[f32], // [vocabulary]
         token: TokenId,
         top_n: usize,
+        others: &[TokenId],
     ) -> Result<TokenLogprobs, NoChoice> {
         let log_sum = log_sum_exp(logits)?;
         top(logits, top_n, &mut self.candidates);
         sort(&mut self.candidates);
+        for &token in others {
+            if !self.candidates.iter().any(|c| c.token == token) {
+                self.candidates.push(Candidate { token, logit: logits[token as usize] });
+            }
+        }
         let logprob = |logit: f32| (f64::from(logit) - log_sum) as f32;
         Ok(TokenLogprobs {
             logprob: logprob(logits[token as usize]),
@@ -124,103 +161,65 @@ impl Sampler {
         })
     }
 
-    fn choose(
+    /// Goes through what is left of the stages and draws.
+    fn filter(
         &mut self,
         logits: &[f32],
+        stages: &[Stage],
         sampling: &Sampling,
         place: &Place<'_>,
     ) -> Result<TokenId, NoChoice> {
         let mut peak = peak(logits)?;
-        if sampling.temperature == 0.0 || sampling.top_k == 1 {
-            return Ok(logits.iter().position(|&l| l == peak).expect("the peak is one of them") as TokenId);
-        }
-        let floor = |peak: f32| match sampling.min_p {
-            0.0 => f32::NEG_INFINITY,
-            min_p => peak + min_p.ln(),
-        };
-        let (typical, top_p) = (sampling.typical_p < 1.0, sampling.top_p < 1.0);
-        let sigma = sampling.top_n_sigma > 0.0;
-        if sampling.top_k == 0 && !typical && !top_p && !sigma {
-            self.gather(logits, floor(peak));
-        } else {
-            let sigma_floor = match sigma {
-                true => top_n_sigma::floor(logits, sampling.top_n_sigma, peak),
-                false => f32::NEG_INFINITY,
-            };
-            match sampling.top_k {
-                0 if !typical && !sigma => self.gather_nucleus(logits, sampling.top_p, peak),
-                0 => self.gather(logits, sigma_floor),
-                top_k => {
-                    top(logits, top_k, &mut self.candidates);
-                    self.candidates.retain(|c| c.logit >= sigma_floor);
+        let uniforms = philox::uniforms(sampling.seed, place.history.len() as u64, place.attempt);
+        let mut left = Left::All;
+        let mut temperature = 1.0;
+        for (at, &stage) in stages.iter().enumerate() {
+            match stage {
+                stage if stage.is_penalty() => self.penalise_late(logits, stage, &mut left, sampling, place),
+                Stage::Temperature => {
+                    temperature = self.temperature(logits, &mut left, sampling, peak);
+                    if at + 1 < stages.len() {
+                        self.heat(logits, &mut left, std::mem::replace(&mut temperature, 1.0));
+                    }
                 }
+                stage => self.apply_filter(logits, stage, &mut left, sampling, peak, uniforms[1]),
             }
-            if typical {
-                keep_typical(&mut self.candidates, sampling.typical_p, peak);
-                // The most probable token may be gone, being too predictable.
-                let logits = self.candidates.iter().map(|c| c.logit);
-                peak = logits.fold(f32::NEG_INFINITY, f32::max);
-            }
-            if top_p && (typical || sigma || sampling.top_k > 0) {
-                self.keep_nucleus(sampling.top_p, peak);
-            }
-            let floor = floor(peak);
-            self.candidates.retain(|c| c.logit >= floor);
-            // One order for the draw, whichever filters came before it.
-            self.candidates.sort_unstable_by_key(|c| c.token);
+            peak = self.peak_left(left, peak);
         }
-        let [uniform, other] = philox::uniforms(sampling.seed, place.history.len() as u64, place.attempt);
-        if other < f64::from(sampling.xtc_probability) {
-            xtc::exclude(&mut self.candidates, sampling.xtc_threshold, peak);
-            peak = self.candidates.iter().map(|c| c.logit).fold(f32::NEG_INFINITY, f32::max);
-        }
-        Ok(self.draw(self.temperature(sampling, peak), peak, uniform))
+        self.gather_if_all(logits, &mut left);
+        // One order for the draw, whichever filters came before it.
+        self.candidates.sort_unstable_by_key(|c| c.token);
+        Ok(self.draw(temperature, peak, uniforms[0]))
     }
 
-    /// The temperature for the candidates.
-    fn temperature(&self, sampling: &Sampling, peak: f32) -> f32 {
-        let Sampling { temperature, dynatemp_range: range, dynatemp_exponent: exponent, .. } = *sampling;
-        if range == 0.0 {
-            return temperature;
-        }
-        // So near to 0 that only the most probable remain, and still a number to divide by.
-        dynamic_temperature::temperature(&self.candidates, peak, temperature, range, exponent).max(1e-6)
-    }
-
-    /// All tokens whose logits reach the floor are candidates.
-    fn gather(&mut self, logits: &[f32], floor: f32) {
-        self.candidates.clear();
-        let all = logits.iter().zip(0..).map(|(&logit, token)| Candidate { token, logit });
-        self.candidates.extend(all.filter(|c| c.logit >= floor));
-    }
-
-    /// What top-p keeps of all tokens are candidates.
-    fn gather_nucleus(&mut self, logits: &[f32], top_p: f32, peak: f32) {
-        let candidates = &mut self.candidates;
-        let wanted = f64::from(top_p) * sum_exp(logits, peak);
-        // The nucleus is mostly small: sort a few, and more only if they are not enough.
-        let mut count = 256;
-        loop {
-            top(logits, count, candidates);
-            sort(candidates);
-            if let Some(kept) = nucleus(candidates, peak, wanted) {
-                candidates.truncate(kept);
-                return;
+    /// The choice of Mirostat, behind the penalties and the temperature.
+    fn steer(
+        &mut self,
+        logits: &[f32],
+        stages: &[Stage],
+        mirostat: &Mirostat,
+        sampling: &Sampling,
+        place: &Place<'_>,
+    ) -> Result<Choice, NoChoice> {
+        let mut peak = peak(logits)?;
+        let mut left = Left::All;
+        for &stage in stages {
+            if stage.is_penalty() {
+                self.penalise_late(logits, stage, &mut left, sampling, place);
+            } else if stage == Stage::Temperature {
+                let temperature = self.temperature(logits, &mut left, sampling, peak);
+                self.heat(logits, &mut left, temperature);
             }
-            if count >= logits.len() {
-                return;
-            }
-            count = count.saturating_mul(8);
+            peak = self.peak_left(left, peak);
         }
-    }
-
-    /// Leaves what top-p keeps of the candidates.
-    fn keep_nucleus(&mut self, top_p: f32, peak: f32) {
-        let candidates = &mut self.candidates;
-        sort(candidates);
-        let mass: f64 = candidates.iter().map(|c| f64::from(exp(c.logit - peak))).sum();
-        let kept = nucleus(candidates, peak, f64::from(top_p) * mass);
-        candidates.truncate(kept.unwrap_or(candidates.len()));
+        self.gather_if_all(logits, &mut left);
+        let surprises = mirostat::Surprises::of(&self.candidates, peak);
+        mirostat::keep(&mut self.candidates, mirostat, place.mu, surprises, logits.len());
+        self.candidates.sort_unstable_by_key(|c| c.token);
+        let [uniform, _] = philox::uniforms(sampling.seed, place.history.len() as u64, place.attempt);
+        let token = self.draw(1.0, peak, uniform);
+        let chosen = self.candidates.iter().find(|c| c.token == token).expect("it was drawn from them");
+        Ok(Choice { token, mu: mirostat.next_mu(place.mu, surprises.bits(chosen.logit)) })
     }
 
     /// One of the candidates, each as likely as its weight at this temperature; `uniform` is in 0..1.
@@ -242,6 +241,11 @@ impl Sampler {
         }
         choice.expect("the peak is a candidate and has weight 1")
     }
+}
+
+/// The first token with this logit, which is the row's largest.
+fn position(logits: &[f32], peak: f32) -> TokenId {
+    logits.iter().position(|&l| l == peak).expect("the peak is one of them") as TokenId
 }
 
 /// The row with the logits of the allowed tokens, and −∞ for the others.

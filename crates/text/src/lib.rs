@@ -7,6 +7,7 @@
 
 pub mod decoder;
 pub mod grammar;
+pub mod phrases;
 pub mod repetition;
 pub mod speech;
 pub mod stop;

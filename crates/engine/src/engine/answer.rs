@@ -1,11 +1,12 @@
 //! From a step's logits and hidden states to the next piece of an answer.
 
+use crate::bans::{self, TooManyRewinds};
 use crate::batch::{LogitsWanted, Span};
 use crate::form::FormState;
 use crate::guard::Verdict;
 use crate::pooling::BadHidden;
 use crate::request::{Chunk, FinishReason, TokenId};
-use crate::sampler::{NoChoice, Place, Sampler};
+use crate::sampler::{Choice, NoChoice, Place, Sampler};
 use crate::scheduler::Sequence;
 use text::grammar::ConstraintError;
 
@@ -17,13 +18,23 @@ pub(super) struct Piece {
     pub(super) generated: u64,
     /// Set if it is the last.
     pub(super) reason: Option<FinishReason>,
-    /// Set if the answer repeats itself: the sequence is to be taken back until it has so many tokens, before this is sent.
+    /// Set if the sequence is to be taken back until it has so many tokens, before this is sent.
     pub(super) rewind_to: Option<usize>,
+    /// Whether it repeated itself.
+    pub(super) looped: bool,
 }
 
 impl Piece {
     fn last(chunk: Chunk, reason: FinishReason) -> Self {
-        Piece { chunk, generated: 0, reason: Some(reason), rewind_to: None }
+        Piece::more(chunk, Some(reason))
+    }
+
+    fn more(chunk: Chunk, reason: Option<FinishReason>) -> Self {
+        Piece { chunk, generated: 0, reason, rewind_to: None, looped: false }
+    }
+
+    fn back(len: usize) -> Self {
+        Piece { rewind_to: Some(len), ..Piece::more(Chunk::default(), None) }
     }
 }
 
@@ -43,13 +54,15 @@ pub(super) enum BadRows {
     Hidden(#[from] BadHidden),
     #[error(transparent)]
     Form(#[from] ConstraintError),
+    #[error(transparent)]
+    Banned(#[from] TooManyRewinds),
 }
 
 impl BadRows {
     /// How the answer ends. What the request itself has forbidden is not the engine's failure.
     pub(super) fn reason(&self) -> FinishReason {
         match self {
-            BadRows::Form(_) | BadRows::Logits(NoChoice::AllForbidden) => {
+            BadRows::Form(_) | BadRows::Banned(_) | BadRows::Logits(NoChoice::AllForbidden) => {
                 FinishReason::Impossible(self.to_string())
             }
             BadRows::Logits(NoChoice::BadLogits) | BadRows::Hidden(_) => {
@@ -92,7 +105,11 @@ pub(super) fn advance(
     let row = &mut logits[last_row_start..];
     let before = sequence.tokens.len();
     let mut piece = match sequence.form.take() {
-        Some(form) => formed(sequence, form, row, sampler, context_tokens)?,
+        Some(mut form) => {
+            let piece = formed(sequence, &mut form, row, sampler, context_tokens);
+            sequence.form = Some(form);
+            piece?
+        }
         None => free(sequence, row, sampler, context_tokens)?,
     };
     piece.chunk.prompt_logprobs = chunk.prompt_logprobs;
@@ -107,66 +124,94 @@ fn free(
     sampler: &mut Sampler,
     context_tokens: usize,
 ) -> Result<Piece, BadRows> {
-    let token = match sequence.guard.forced(&sequence.request) {
-        Some(token) => token,
+    let choice = match forced_by_thinking(sequence) {
+        Some(choice) => choice,
         None => choose(sequence, None, row, sampler)?,
     };
-    sequence.tokens.push(token);
-    if sequence.request.stop_tokens.contains(&token) {
+    sequence.push(choice.token, choice.mu);
+    if sequence.request.stop_tokens.contains(&choice.token) {
         return Ok(Piece::last(Chunk::default(), FinishReason::Stop));
     }
-    if let Some(top_n) = sequence.request.logprobs {
-        sequence.held_logprobs.push(sampler.logprobs(row, token, top_n)?);
-    }
-    Ok(judge(sequence, Chunk::default(), context_tokens))
+    note_logprobs(sequence, choice.token, row, sampler)?;
+    Ok(match judge(sequence, None)? {
+        Judgement::Pass { held } => {
+            let mut chunk = Chunk::default();
+            sequence.release(&mut chunk, held);
+            Piece::more(chunk, is_full(sequence, context_tokens).then_some(FinishReason::Length))
+        }
+        Judgement::Hold => {
+            Piece::more(Chunk::default(), is_full(sequence, context_tokens).then_some(FinishReason::Length))
+        }
+        Judgement::Back(piece) => piece,
+    })
 }
 
 /// The next token of an answer that must have a form, with those that the form adds to it.
 fn formed(
     sequence: &mut Sequence,
-    mut form: Box<FormState>,
+    form: &mut FormState,
     row: &mut [f32],
     sampler: &mut Sampler,
     context_tokens: usize,
 ) -> Result<Piece, BadRows> {
-    let forced = form.pop_forced();
-    let token = match forced {
-        Some(token) => token,
-        None => choose(sequence, Some(&mut form), row, sampler)?,
+    let forced = form.pop_forced().map(|token| Choice { token, mu: sequence.mu() });
+    let choice = match forced.or_else(|| forced_by_thinking(sequence)) {
+        Some(choice) => choice,
+        None => choose(sequence, Some(form), row, sampler)?,
     };
-    let mut reason = add(sequence, &form, token, context_tokens);
-    if reason != Some(FinishReason::Stop) {
-        if let Some(top_n) = sequence.request.logprobs {
-            sequence.held_logprobs.push(sampler.logprobs(row, token, top_n)?);
-        }
-        if forced.is_none() {
-            form.commit(&sequence.tokens[sequence.prompt_tokens..])?;
-        }
-        // Each log-probability needs its row, so there they come one by one.
-        while reason.is_none() && sequence.request.logprobs.is_none() {
-            let Some(token) = form.pop_forced() else { break };
-            reason = add(sequence, &form, token, context_tokens);
-        }
-        if form.is_complete() {
-            reason = Some(FinishReason::Stop);
-        }
+    let mut reason = add(sequence, form, choice, context_tokens);
+    if reason == Some(FinishReason::Stop) {
+        return Ok(Piece::last(Chunk::default(), FinishReason::Stop));
     }
-    sequence.form = Some(form);
+    note_logprobs(sequence, choice.token, row, sampler)?;
+    if forced.is_none() {
+        form.commit(&sequence.tokens[sequence.prompt_tokens..])?;
+    }
+    let mut judgement = judge(sequence, Some(form))?;
+    // Each log-probability needs its row, so there they come one by one.
+    while reason.is_none() && sequence.request.logprobs.is_none() && !matches!(judgement, Judgement::Back(_))
+    {
+        let Some(token) = form.pop_forced() else { break };
+        reason = add(sequence, form, Choice { token, mu: sequence.mu() }, context_tokens);
+        judgement = judge(sequence, Some(form))?;
+    }
     let mut chunk = Chunk::default();
-    if reason.is_none() {
-        sequence.release(&mut chunk, false);
+    match judgement {
+        Judgement::Back(piece) => return Ok(piece),
+        Judgement::Pass { held } if !form.is_complete() => sequence.release(&mut chunk, held),
+        _ => {}
     }
-    Ok(Piece { chunk, generated: 0, reason, rewind_to: None })
+    Ok(Piece::more(chunk, if form.is_complete() { Some(FinishReason::Stop) } else { reason }))
+}
+
+/// The token that ends a thinking which has taken too long.
+fn forced_by_thinking(sequence: &Sequence) -> Option<Choice> {
+    let thinking = sequence.request.thinking.as_ref();
+    let token = sequence.thinking.forced(thinking, sequence.completion_tokens())?;
+    Some(Choice { token, mu: sequence.mu() })
+}
+
+fn note_logprobs(
+    sequence: &mut Sequence,
+    token: TokenId,
+    row: &[f32],
+    sampler: &mut Sampler,
+) -> Result<(), NoChoice> {
+    if let Some(top_n) = sequence.request.logprobs {
+        let others = &sequence.request.logprob_tokens;
+        sequence.held_logprobs.push(sampler.logprobs(row, token, top_n, others)?);
+    }
+    Ok(())
 }
 
 /// Adds a token to an answer with a form. Why the answer ends with it, if it does.
 fn add(
     sequence: &mut Sequence,
     form: &FormState,
-    token: TokenId,
+    Choice { token, mu }: Choice,
     context_tokens: usize,
 ) -> Option<FinishReason> {
-    sequence.tokens.push(token);
+    sequence.push(token, mu);
     if sequence.request.stop_tokens.contains(&token) || form.ends_with(token) {
         return Some(FinishReason::Stop);
     }
@@ -183,36 +228,57 @@ fn choose(
     form: Option<&mut FormState>,
     row: &mut [f32],
     sampler: &mut Sampler,
-) -> Result<TokenId, BadRows> {
+) -> Result<Choice, BadRows> {
     let request = &sequence.request;
     let early = form.is_none() && sequence.completion_tokens() < request.min_tokens;
     let place = Place {
         history: &sequence.tokens,
         prompt_tokens: sequence.prompt_tokens,
         forbidden: if early { &request.stop_tokens } else { &[] },
+        banned: sequence.bans.at(sequence.completion_tokens()),
         allowed: form.map(FormState::allowed).transpose()?.flatten(),
         attempt: sequence.guard.attempts(),
         way_out: sequence.guard.way_out(),
+        mu: sequence.mu(),
     };
     Ok(sampler.sample(row, &request.sampling, &place)?)
 }
 
-/// Sends the newest token on, or not, as the guard says.
-fn judge(sequence: &mut Sequence, mut chunk: Chunk, context_tokens: usize) -> Piece {
-    let Sequence { guard, request, tokens, prompt_tokens, .. } = &mut *sequence;
+/// What becomes of an answer after its newest token.
+enum Judgement {
+    /// It is sent, but for so many tokens at its end.
+    Pass { held: usize },
+    /// It is held back.
+    Hold,
+    /// It is taken back.
+    Back(Piece),
+}
+
+/// Looks at the newest token: at the thinking, the texts that must not be said, and loops.
+fn judge(sequence: &mut Sequence, form: Option<&FormState>) -> Result<Judgement, BadRows> {
+    let Sequence { guard, request, thinking, bans, tokens, prompt_tokens, .. } = &mut *sequence;
     let prompt_tokens = *prompt_tokens;
-    let back = |reason, kept| (reason, Some(prompt_tokens + kept));
-    let (reason, rewind_to) = match guard.look(request, &tokens[prompt_tokens..]) {
-        Verdict::Rewind(kept) => back(None, kept),
-        Verdict::Stop(kept) => back(Some(FinishReason::Repetition), kept),
-        verdict => {
-            if verdict == Verdict::Pass {
-                sequence.release(&mut chunk, false);
-            }
-            (is_full(sequence, context_tokens).then_some(FinishReason::Length), None)
+    let answer = &tokens[prompt_tokens..];
+    thinking.look(request.thinking.as_mut(), answer);
+    let seen = bans::look(request, answer);
+    if let Some(place) = seen.found.map(|tokens| answer.len() - tokens)
+        && !thinking.was_forced(request.thinking.as_ref(), place)
+        && form.is_none_or(|form| form.was_free_at(place))
+    {
+        bans.add(answer, place)?;
+        guard.restart();
+        return Ok(Judgement::Back(Piece::back(prompt_tokens + place)));
+    }
+    let was_free = |place| form.is_none_or(|form| form.was_free_from(place));
+    Ok(match guard.look(request, answer, thinking, was_free) {
+        Verdict::Pass => Judgement::Pass { held: seen.begun },
+        Verdict::Hold => Judgement::Hold,
+        Verdict::Rewind(kept) => Judgement::Back(Piece { looped: true, ..Piece::back(prompt_tokens + kept) }),
+        Verdict::Stop(kept) => {
+            let reason = Some(FinishReason::Repetition);
+            Judgement::Back(Piece { looped: true, reason, ..Piece::back(prompt_tokens + kept) })
         }
-    };
-    Piece { chunk, generated: 0, reason, rewind_to }
+    })
 }
 
 /// Position p's row says how probable token p + 1 was.
@@ -228,7 +294,7 @@ fn note_prompt_logprobs(
         // After a preemption the first of them come a second time.
         if position == sequence.logprobs_noted {
             let next = sequence.tokens[position + 1];
-            sequence.prompt_logprobs.push(sampler.logprobs(row, next, top_n)?);
+            sequence.prompt_logprobs.push(sampler.logprobs(row, next, top_n, &[])?);
             sequence.logprobs_noted += 1;
         }
     }

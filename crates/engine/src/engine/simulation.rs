@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
-use super::mock::{LOOPS, Mock, Random, prompt, request};
+use super::mock::{LOOPS, Mock, Random, banned, prompt, request};
 use super::oracle::{answer, collect};
 use super::thread::Engine;
 use super::{Counters, Generation, Message, Place, Sink};
 use crate::batch::PAGE_TOKENS;
 use crate::limits::Limits;
-use crate::request::{Chunk, FinishReason, Rank, Request, Sampling, TokenId};
+use crate::request::{
+    Chunk, FinishReason, Marker, Mirostat, MirostatVersion, Rank, Request, Sampling, Thinking, TokenId,
+};
 use crate::scheduler::{Scheduler, Sequence};
 
 const CONTEXT: usize = 200;
@@ -174,6 +176,14 @@ fn requests(random: &mut Random, conversations: &[Vec<TokenId>]) -> Vec<Request>
     let mut request = request(tokens, if loops { CONTEXT } else { random.below(CONTEXT) });
     request.prompt_logprobs = (random.below(4) == 0).then_some(2);
     request.logprobs = [None, Some(2)][random.below(2)];
+    request.logprob_tokens = vec![5, 80];
+    request.banned = (random.below(3) == 0).then(banned);
+    if random.below(4) == 0 {
+        let end = Marker::Tokens(vec![random.below(90) as TokenId]);
+        let budget_tokens = (random.below(2) == 0).then(|| random.below(20));
+        request.thinking =
+            Some(Thinking { open: true, begin: None, end, close: vec![91, 90], budget_tokens });
+    }
     if !loops {
         request.stop_tokens = (0..random.below(3)).map(|_| random.below(90) as TokenId).collect();
     }
@@ -183,7 +193,10 @@ fn requests(random: &mut Random, conversations: &[Vec<TokenId>]) -> Vec<Request>
         deadline: (random.below(20) == 0).then(|| Instant::now() + Duration::from_millis(random.next() % 4)),
     };
     if random.below(2) == 0 {
-        request.sampling = Sampling { temperature: 1.0, top_p: 0.95, ..Sampling::default() };
+        let tau = [2.0, 5.0][random.below(2)];
+        let version = [MirostatVersion::One, MirostatVersion::Two][random.below(2)];
+        let mirostat = (random.below(3) == 0).then_some(Mirostat { version, tau, eta: 0.1 });
+        request.sampling = Sampling { temperature: 1.0, top_p: 0.95, mirostat, ..Sampling::default() };
     }
     let choices = [1, 1, 1, 3][random.below(4)];
     let mut seeded = || {
@@ -233,7 +246,8 @@ fn read(open: &mut Open, limits: &Limits, tally: &mut Tally, conversations: &mut
         assert!(open.request.rank.deadline.is_some_and(|deadline| deadline <= Instant::now()));
         // What it had when its time was up may be taken back later.
         let is_on_its_way = got.repetition != expect.repetition || expect.tokens.starts_with(&got.tokens);
-        assert!(is_on_its_way || open.request.prompt.contains(&LOOPS), "{:?}", open.request);
+        let goes_back = open.request.prompt.contains(&LOOPS) || open.request.banned.is_some();
+        assert!(is_on_its_way || goes_back, "{:?}", open.request);
         tally.timed_out += 1;
         return true;
     }
@@ -251,6 +265,8 @@ struct Progress {
     tokens: usize,
     computed: usize,
     attempts: u32,
+    rewinds: usize,
+    thinks: bool,
 }
 
 impl Progress {
@@ -263,6 +279,8 @@ impl Progress {
             tokens: senior.tokens.len(),
             computed: senior.computed,
             attempts: senior.guard.attempts(),
+            rewinds: senior.bans.rewinds(),
+            thinks: senior.thinking.is_open(),
         })
     }
 
@@ -271,10 +289,12 @@ impl Progress {
         let is_it = |s: &&Sequence| s.arrival == self.arrival;
         assert!(!scheduler.waiting.iter().any(|s| is_it(&s)), "the most senior sequence is preempted");
         if let Some(sequence) = scheduler.running.iter().find(is_it) {
-            // What is taken back is that as well, as an answer has few attempts.
+            // What is taken back is that as well, as that happens only so often.
             let got_on = sequence.computed > self.computed
                 || sequence.tokens.len() > self.tokens
-                || sequence.guard.attempts() > self.attempts;
+                || sequence.guard.attempts() > self.attempts
+                || sequence.bans.rewinds() > self.rewinds
+                || sequence.thinking.is_open() != self.thinks;
             assert!(got_on, "the most senior sequence starves: {sequence:?}");
         }
     }

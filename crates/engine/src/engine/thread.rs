@@ -201,7 +201,7 @@ impl Engine {
             scheduler.commit_pages(index);
             let Some(piece) = &mut piece else { continue };
             if let Some(len) = piece.rewind_to {
-                counters.loops_caught.fetch_add(1, Relaxed);
+                counters.loops_caught.fetch_add(u64::from(piece.looped), Relaxed);
                 piece.chunk.rewind = scheduler.rewind(index, len);
             }
             let sequence = &mut scheduler.running[index];

@@ -5,8 +5,8 @@
 //! count is not 0 only while it stands in `distinct`, so a panic on the way does not spoil the next choice.
 
 use super::Place;
-use super::dry::Prolonging;
-use crate::request::{Dry, Sampling, TokenId};
+use super::dry::{Prolonging, Wanted};
+use crate::request::{Dry, Sampling, Stage, TokenId};
 
 /// The buffers, and what is to be taken back.
 #[derive(Debug, Default)]
@@ -18,41 +18,72 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// Changes the row as the parameters say, in the documented order. Whether anything was changed.
-    pub(super) fn apply(&mut self, logits: &mut [f32], sampling: &Sampling, place: &Place<'_>) -> bool {
+    /// Begins with what no order of stages concerns: bias and bans.
+    pub(super) fn begin(&mut self, logits: &mut [f32], sampling: &Sampling, place: &Place<'_>) {
         self.before.clear();
-        let Sampling { frequency_penalty: frequency, presence_penalty: presence, .. } = *sampling;
-        let (repeats, counts) = (sampling.repeat_penalty != 1.0, frequency != 0.0 || presence != 0.0);
-        if repeats || counts {
+        let penalties = sampling.stages().contains(&Stage::Penalties);
+        if penalties && (repeats(sampling) || counts(sampling)) {
             // An answer can come to have every token, and no step on its way there should have to make room.
-            let lists = sampling.logit_bias.len() + place.forbidden.len();
+            let lists = sampling.logit_bias.len() + place.forbidden.len() + place.banned.len();
             self.before.reserve(lists + 2 * logits.len());
         }
         for &(token, bias) in &sampling.logit_bias {
             self.change(logits, token, |logit| logit + bias);
         }
-        for &token in place.forbidden {
+        for &token in place.forbidden.iter().chain(place.banned) {
             self.change(logits, token, |_| f32::NEG_INFINITY);
         }
-        if repeats {
-            let penalty = sampling.repeat_penalty;
-            let window = place.history.len().saturating_sub(sampling.repeat_window);
-            // A division alone would make a token with a negative logit more probable.
-            self.change_each(logits, &place.history[window..], |logit, _| {
-                if logit > 0.0 { logit / penalty } else { logit * penalty }
-            });
+    }
+
+    /// Changes the row as a penalty says; other stages change nothing here.
+    pub(super) fn penalise(
+        &mut self,
+        logits: &mut [f32],
+        stage: Stage,
+        sampling: &Sampling,
+        place: &Place<'_>,
+    ) {
+        match stage {
+            Stage::Penalties => self.penalise_what_was_said(logits, sampling, place),
+            Stage::Dry => {
+                if let Some(dry) = &sampling.dry {
+                    self.penalise_prolonging(logits, place.history, dry);
+                }
+            }
+            Stage::Lz => {
+                if let Some(lz) = sampling.lz.as_ref().filter(|lz| lz.strength != 0.0) {
+                    let vocabulary = logits.len();
+                    self.penalise_by_length(logits, place.history, lz.wanted(), |n| {
+                        lz.penalty(n, vocabulary)
+                    });
+                }
+            }
+            _ => {}
         }
-        if counts {
-            self.change_each(logits, &place.history[place.prompt_tokens..], |logit, count| {
-                logit - count as f32 * frequency - presence
-            });
-        }
-        if let Some(dry) = &sampling.dry {
-            self.penalise_prolonging(logits, place.history, dry);
-        }
+    }
+
+    /// The penalty that leads out of a loop. No order of stages concerns it.
+    pub(super) fn lead_out(&mut self, logits: &mut [f32], place: &Place<'_>) {
         if let Some(dry) = place.way_out {
             self.penalise_prolonging(logits, &place.history[place.prompt_tokens..], dry);
         }
+    }
+
+    /// As `penalise`, for a row that is thrown away.
+    pub(super) fn penalise_for_good(
+        &mut self,
+        logits: &mut [f32],
+        stage: Stage,
+        sampling: &Sampling,
+        place: &Place<'_>,
+    ) {
+        let before = self.before.len();
+        self.penalise(logits, stage, sampling, place);
+        self.before.truncate(before);
+    }
+
+    /// Whether anything was changed.
+    pub(super) fn are_some(&self) -> bool {
         !self.before.is_empty()
     }
 
@@ -64,10 +95,41 @@ impl Changes {
         }
     }
 
+    fn penalise_what_was_said(&mut self, logits: &mut [f32], sampling: &Sampling, place: &Place<'_>) {
+        let last = |tokens: &'_ [TokenId], count: usize| tokens.len().saturating_sub(count);
+        if repeats(sampling) {
+            let penalty = sampling.repeat_penalty;
+            let window = last(place.history, sampling.repeat_window);
+            // A division alone would make a token with a negative logit more probable.
+            self.change_each(logits, &place.history[window..], |logit, _| {
+                if logit > 0.0 { logit / penalty } else { logit * penalty }
+            });
+        }
+        if counts(sampling) {
+            let Sampling { frequency_penalty: frequency, presence_penalty: presence, .. } = *sampling;
+            let answer = &place.history[place.prompt_tokens..];
+            let window = last(answer, sampling.count_window);
+            self.change_each(logits, &answer[window..], |logit, count| {
+                logit - count as f32 * frequency - presence
+            });
+        }
+    }
+
     fn penalise_prolonging(&mut self, logits: &mut [f32], history: &[TokenId], dry: &Dry) {
+        self.penalise_by_length(logits, history, dry.wanted(), |length| dry.penalty(length));
+    }
+
+    /// Takes from each token that would prolong a repetition what its length costs.
+    fn penalise_by_length(
+        &mut self,
+        logits: &mut [f32],
+        history: &[TokenId],
+        wanted: Wanted<'_>,
+        penalty: impl Fn(usize) -> f32,
+    ) {
         let mut prolonging = std::mem::take(&mut self.prolonging);
-        for &(token, length) in prolonging.find(history, dry) {
-            let penalty = dry.penalty(length as usize);
+        for &(token, length) in prolonging.find(history, wanted) {
+            let penalty = penalty(length as usize);
             self.change(logits, token, |logit| logit - penalty);
         }
         self.prolonging = prolonging;
@@ -99,4 +161,12 @@ impl Changes {
             self.change(logits, token, |logit| to(logit, count));
         }
     }
+}
+
+fn repeats(sampling: &Sampling) -> bool {
+    sampling.repeat_penalty != 1.0
+}
+
+fn counts(sampling: &Sampling) -> bool {
+    sampling.frequency_penalty != 0.0 || sampling.presence_penalty != 0.0
 }

@@ -1,6 +1,7 @@
 //! The sampler against its definition, written down with full sorts in f64.
 
 use super::*;
+use crate::request::{Breaker, Lz, MirostatVersion};
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 struct Random(u64);
@@ -17,6 +18,14 @@ impl Random {
         (self.next() % bound as u64) as usize
     }
 
+    /// Some of the stages in any order.
+    fn chain(&mut self) -> Vec<Stage> {
+        let mut stages = Stage::USUAL.to_vec();
+        (1..stages.len()).for_each(|i| stages.swap(i, self.below(i + 1)));
+        stages.truncate(2 + self.below(9));
+        stages
+    }
+
     /// Logits from `low` up to 0 in `levels` levels: few levels make many ties.
     fn logits(&mut self, count: usize, low: f32, levels: usize) -> Vec<f32> {
         (0..count).map(|_| low * self.below(levels) as f32 / levels as f32).collect()
@@ -27,7 +36,6 @@ impl Random {
 fn expect(logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> TokenId {
     let mut logits = logits.to_vec();
     let Place { history, prompt_tokens, forbidden, attempt, .. } = *place;
-    let window = &history[history.len() - history.len().min(sampling.repeat_window)..];
     for (token, logit) in logits.iter_mut().enumerate() {
         let token = token as TokenId;
         let bias = sampling.logit_bias.iter().find(|(biased, _)| *biased == token);
@@ -35,80 +43,131 @@ fn expect(logits: &[f32], sampling: &Sampling, place: &Place<'_>) -> TokenId {
         if forbidden.contains(&token) {
             *logit = f32::NEG_INFINITY;
         }
-        if window.contains(&token) {
-            *logit = if *logit > 0.0 {
-                *logit / sampling.repeat_penalty
-            } else {
-                *logit * sampling.repeat_penalty
-            };
-        }
-        let count = history[prompt_tokens..].iter().filter(|&&t| t == token).count();
-        if count > 0 {
-            *logit = *logit - count as f32 * sampling.frequency_penalty - sampling.presence_penalty;
-        }
     }
-    for dry in sampling.dry.iter().chain(place.way_out) {
-        let history = if place.way_out == Some(dry) { &history[prompt_tokens..] } else { history };
-        penalise_by_dry(&mut logits, history, dry);
-    }
+    let usual = Stage::USUAL.to_vec();
+    let chain = sampling.chain.as_ref().unwrap_or(&usual);
     let mut kept: Vec<usize> = (0..logits.len()).collect();
-    kept.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap().then(a.cmp(&b)));
-    if sampling.temperature == 0.0 {
-        return kept[0] as TokenId;
+    let order = |kept: &mut Vec<usize>, logits: &[f32]| {
+        kept.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap().then(a.cmp(&b)));
+    };
+    let uniforms = philox::uniforms(sampling.seed, history.len() as u64, attempt);
+    let greedy = sampling.temperature == 0.0;
+    let mut led_out = false;
+    for &stage in chain {
+        if let (false, false, Some(dry)) = (stage.is_penalty(), led_out || greedy, place.way_out) {
+            penalise_by_dry(&mut logits, &history[prompt_tokens..], dry);
+            led_out = true;
+        }
+        if stage.is_penalty() {
+            penalise(&mut logits, stage, sampling, place);
+        } else if !greedy {
+            kept.retain(|&t| logits[t] > f32::NEG_INFINITY);
+            order(&mut kept, &logits);
+            pass(&mut kept, &mut logits, stage, sampling, uniforms[1]);
+        }
+    }
+    if let (false, Some(dry)) = (led_out, place.way_out) {
+        penalise_by_dry(&mut logits, &history[prompt_tokens..], dry);
     }
     kept.retain(|&t| logits[t] > f32::NEG_INFINITY);
-    // With top-k 1 there is nothing left to choose from.
-    if sampling.top_n_sigma > 0.0 && sampling.top_k != 1 {
-        let all: Vec<f64> = kept.iter().map(|&t| f64::from(logits[t])).collect();
-        let mean = all.iter().sum::<f64>() / all.len() as f64;
-        let variance = all.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / all.len() as f64;
-        let floor = all[0] - f64::from(sampling.top_n_sigma) * variance.sqrt();
-        kept.retain(|&t| f64::from(logits[t]) >= floor - 1e-5);
+    order(&mut kept, &logits);
+    if greedy {
+        return kept[0] as TokenId;
     }
-    if sampling.top_k > 0 {
-        kept.truncate(sampling.top_k);
-    }
-    if sampling.typical_p < 1.0 {
-        keep_typical(&mut kept, &logits, f64::from(sampling.typical_p));
-        kept.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap().then(a.cmp(&b)));
-    }
-    let peak = logits[kept[0]];
-    if sampling.top_p < 1.0 {
-        let mass = |kept: &[usize]| kept.iter().map(|&t| f64::from(logits[t] - peak).exp()).sum::<f64>();
-        let wanted = mass(&kept) * f64::from(sampling.top_p);
-        let fewest = (1..=kept.len()).find(|&n| mass(&kept[..n]) >= wanted).unwrap_or(kept.len());
-        kept.truncate(fewest);
-    }
-    if sampling.min_p > 0.0 {
-        kept.retain(|&t| f64::from(logits[t] - peak).exp() >= f64::from(sampling.min_p) * (1.0 - 1e-6));
-    }
-    let [uniform, other] = philox::uniforms(sampling.seed, history.len() as u64, attempt);
-    if other < f64::from(sampling.xtc_probability) && sampling.top_k != 1 {
-        let probabilities = softmax(&kept, &logits);
-        // They stand in their order, the most probable first.
-        let likely = probabilities.iter().filter(|&&p| p >= f64::from(sampling.xtc_threshold) - 1e-7).count();
-        kept.drain(..likely.saturating_sub(1));
-    }
-    let temperature = match sampling.dynatemp_range {
-        range if range > 0.0 && kept.len() > 1 => {
-            let entropy: f64 = softmax(&kept, &logits).iter().map(|p| -p * p.ln()).sum();
-            let share = (entropy / (kept.len() as f64).ln()).powf(f64::from(sampling.dynatemp_exponent));
-            let low = (sampling.temperature - range).max(0.0);
-            (low + (sampling.temperature + range - low) * share as f32).max(1e-6)
-        }
-        _ => sampling.temperature,
-    };
     let peak = logits[kept[0]];
     kept.sort_unstable();
-    let weight = |t: usize| (f64::from(logits[t] - peak) / f64::from(temperature)).exp();
+    let weight = |t: usize| f64::from(logits[t] - peak).exp();
     let total: f64 = kept.iter().map(|&t| weight(t)).sum();
-    let target = uniform * total;
+    let target = uniforms[0] * total;
     let mut sum = 0.0;
     let chosen = kept.iter().find(|&&t| {
         sum += weight(t);
         sum > target
     });
     *chosen.unwrap_or(kept.last().unwrap()) as TokenId
+}
+
+/// The definition of the penalties.
+fn penalise(logits: &mut [f32], stage: Stage, sampling: &Sampling, place: &Place<'_>) {
+    let Place { history, prompt_tokens, .. } = *place;
+    let last = |tokens: &[TokenId], count: usize| tokens[tokens.len() - tokens.len().min(count)..].to_vec();
+    let window = last(history, sampling.repeat_window);
+    let answer = last(&history[prompt_tokens..], sampling.count_window);
+    let vocabulary = logits.len() as f64;
+    match stage {
+        Stage::Penalties => {
+            for (token, logit) in logits.iter_mut().enumerate() {
+                let token = token as TokenId;
+                let penalty = sampling.repeat_penalty;
+                if window.contains(&token) {
+                    *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+                }
+                let count = answer.iter().filter(|&&t| t == token).count();
+                if count > 0 {
+                    *logit = *logit - count as f32 * sampling.frequency_penalty - sampling.presence_penalty;
+                }
+            }
+        }
+        Stage::Dry => sampling.dry.iter().for_each(|dry| penalise_by_dry(logits, history, dry)),
+        _ => {
+            let Some(lz) = &sampling.lz else { return };
+            for (token, logit) in logits.iter_mut().enumerate() {
+                if let Some(length) = prolonged(history, lz.window, token as TokenId, &[])
+                    && length >= lz.buffer
+                {
+                    let copy = (length as f64 + 1.0).ln() - (length as f64).ln();
+                    *logit -= lz.strength * (vocabulary.ln() - copy).max(0.0) as f32;
+                }
+            }
+        }
+    }
+}
+
+/// The definition of the filters. `kept` is in order, the most probable first.
+fn pass(kept: &mut Vec<usize>, logits: &mut [f32], stage: Stage, sampling: &Sampling, other: f64) {
+    let peak = logits[kept[0]];
+    match stage {
+        Stage::TopNSigma if sampling.top_n_sigma > 0.0 => {
+            let all: Vec<f64> = kept.iter().map(|&t| f64::from(logits[t])).collect();
+            let mean = all.iter().sum::<f64>() / all.len() as f64;
+            let variance = all.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / all.len() as f64;
+            let floor = all[0] - f64::from(sampling.top_n_sigma) * variance.sqrt();
+            kept.retain(|&t| f64::from(logits[t]) >= floor - 1e-5);
+        }
+        Stage::TopK if sampling.top_k > 0 => kept.truncate(sampling.top_k),
+        Stage::Typical if sampling.typical_p < 1.0 => {
+            keep_typical(kept, logits, f64::from(sampling.typical_p));
+        }
+        Stage::TopP if sampling.top_p < 1.0 => {
+            let mass = |kept: &[usize]| kept.iter().map(|&t| f64::from(logits[t] - peak).exp()).sum::<f64>();
+            let wanted = mass(kept) * f64::from(sampling.top_p);
+            let fewest = (1..=kept.len()).find(|&n| mass(&kept[..n]) >= wanted).unwrap_or(kept.len());
+            kept.truncate(fewest);
+        }
+        Stage::MinP if sampling.min_p > 0.0 => {
+            kept.retain(|&t| f64::from(logits[t] - peak).exp() >= f64::from(sampling.min_p) * (1.0 - 1e-6));
+        }
+        Stage::Xtc if other < f64::from(sampling.xtc_probability) => {
+            let probabilities = softmax(kept, logits);
+            let threshold = f64::from(sampling.xtc_threshold) - 1e-7;
+            let likely = probabilities.iter().filter(|&&p| p >= threshold).count();
+            kept.drain(..likely.saturating_sub(1));
+        }
+        Stage::Temperature => {
+            let temperature = match sampling.dynatemp_range {
+                range if range > 0.0 && kept.len() > 1 => {
+                    let entropy: f64 = softmax(kept, logits).iter().map(|p| -p * p.ln()).sum();
+                    let share =
+                        (entropy / (kept.len() as f64).ln()).powf(f64::from(sampling.dynatemp_exponent));
+                    let low = (sampling.temperature - range).max(0.0);
+                    (low + (sampling.temperature + range - low) * share as f32).max(1e-6)
+                }
+                _ => sampling.temperature,
+            };
+            kept.iter().for_each(|&t| logits[t] /= temperature);
+        }
+        _ => {}
+    }
 }
 
 fn softmax(kept: &[usize], logits: &[f32]) -> Vec<f64> {
@@ -119,18 +178,23 @@ fn softmax(kept: &[usize], logits: &[f32]) -> Vec<f64> {
 
 /// Each token that would prolong a repetition loses by the longest one that it would prolong.
 fn penalise_by_dry(logits: &mut [f32], history: &[TokenId], dry: &Dry) {
-    let window = &history[history.len() - history.len().min(dry.window)..];
     for (token, logit) in logits.iter_mut().enumerate() {
-        let longest = (1..window.len()).rev().find(|&length| {
-            let end = &window[window.len() - length..];
-            let prolonged = (0..window.len() - length)
-                .any(|at| &window[at..at + length] == end && window[at + length] == token as TokenId);
-            prolonged && !end.iter().any(|token| dry.breakers.contains(token))
-        });
+        let longest = prolonged(history, dry.window, token as TokenId, &dry.breakers);
         if let Some(length) = longest.filter(|&length| length >= dry.allowed_length) {
             *logit -= dry.multiplier * dry.base.powi((length - dry.allowed_length) as i32);
         }
     }
+}
+
+/// The length of the longest repetition that a token would prolong. (The breakers here are single tokens.)
+fn prolonged(history: &[TokenId], window: usize, token: TokenId, breakers: &[Breaker]) -> Option<usize> {
+    let window = &history[history.len() - history.len().min(window)..];
+    (1..window.len()).rev().find(|&length| {
+        let end = &window[window.len() - length..];
+        let prolonged = (0..window.len() - length)
+            .any(|at| &window[at..at + length] == end && window[at + length] == token);
+        prolonged && !end.iter().any(|token| breakers.iter().any(|breaker| breaker.heads.contains(token)))
+    })
 }
 
 /// Equation 9 of the paper: the fewest tokens in the order of |H + ln p| whose p sum to τ.
@@ -153,7 +217,7 @@ fn keep_typical(kept: &mut Vec<usize>, logits: &[f32], share: f64) {
 /// One sampler for all checks, so that a buffer which is not cleared would show.
 fn check(sampler: &mut Sampler, logits: &[f32], sampling: &Sampling, place: &Place<'_>) {
     let mut row = logits.to_vec();
-    let token = sampler.sample(&mut row, sampling, place).unwrap();
+    let token = sampler.sample(&mut row, sampling, place).unwrap().token;
     assert_eq!(token, expect(logits, sampling, place), "{sampling:?} at {place:?} of {}", logits.len());
     let bits = |row: &[f32]| row.iter().map(|l| l.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&row), bits(logits), "the logits are left as they were");
@@ -162,14 +226,14 @@ fn check(sampler: &mut Sampler, logits: &[f32], sampling: &Sampling, place: &Pla
 /// The token after a history that is all prompt.
 fn sample(logits: &[f32], sampling: &Sampling, history: &[TokenId]) -> Result<TokenId, NoChoice> {
     let place = Place { history, prompt_tokens: history.len(), forbidden: &[], ..Place::default() };
-    Sampler::new().sample(&mut logits.to_vec(), sampling, &place)
+    Sampler::new().sample(&mut logits.to_vec(), sampling, &place).map(|choice| choice.token)
 }
 
 #[test]
 fn every_combination_follows_the_definition() {
     let mut random = Random(1);
     let mut sampler = Sampler::new();
-    for _ in 0..12_000 {
+    for _ in 0..24_000 {
         let count = [1, 2, 7, 16, 33, 200][random.below(6)];
         let levels = [3, 50, 100_000][random.below(3)];
         let mut logits = random.logits(count, -12.0, levels);
@@ -202,8 +266,17 @@ fn every_combination_follows_the_definition() {
                 base: 1.75,
                 allowed_length: 1 + random.below(3),
                 window: [5, 64][random.below(2)],
-                breakers: [vec![], vec![0, 2]][random.below(2)].clone(),
+                breakers: [vec![], vec![Breaker { heads: vec![0, 2], tail: vec![] }]][random.below(2)]
+                    .clone(),
             }),
+            lz: (random.below(3) == 0).then(|| Lz {
+                strength: [0.2, 1.5][random.below(2)],
+                window: [8, 512][random.below(2)],
+                buffer: 1 + random.below(3),
+            }),
+            count_window: [usize::MAX, 0, 3][random.below(3)],
+            mirostat: None,
+            chain: (random.below(2) == 0).then(|| random.chain()),
             seed: random.next(),
         };
         let history: Vec<_> = (0..random.below(20)).map(|_| random.below(count) as TokenId).collect();
@@ -214,7 +287,9 @@ fn every_combination_follows_the_definition() {
         if (0..count as TokenId).all(banned) {
             continue;
         }
-        let place = Place { history: &history, prompt_tokens, forbidden: &forbidden, ..Place::default() };
+        let way_out = Some(&crate::guard::WAYS_OUT[0]).filter(|_| random.below(4) == 0);
+        let place =
+            Place { history: &history, prompt_tokens, forbidden: &forbidden, way_out, ..Place::default() };
         check(&mut sampler, &logits, &sampling, &place);
     }
 }
@@ -278,7 +353,7 @@ fn draws_are_as_frequent_as_they_are_probable() {
         for n in 0..draws {
             let place =
                 Place { history: &history[..n], prompt_tokens: n, forbidden: &[], ..Place::default() };
-            counts[sampler.sample(&mut logits.clone(), &sampling, &place).unwrap() as usize] += 1.0;
+            counts[sampler.sample(&mut logits.clone(), &sampling, &place).unwrap().token as usize] += 1.0;
         }
         let weights = logits.map(|l| (f64::from(l) / f64::from(temperature)).exp());
         let total: f64 = weights.iter().sum();
@@ -336,7 +411,7 @@ fn rows_without_a_choice_are_refused() {
                     let refused = sample(&logits, &sampling, &[]);
                     assert_eq!(refused, Err(NoChoice::BadLogits), "{bad} at {place} of {count}");
                 }
-                assert_eq!(Sampler::new().logprobs(&logits, 0, 1), Err(NoChoice::BadLogits));
+                assert_eq!(Sampler::new().logprobs(&logits, 0, 1, &[]), Err(NoChoice::BadLogits));
             }
         }
         let mut logits = vec![f32::NEG_INFINITY; count];
@@ -353,7 +428,7 @@ fn log_probabilities_are_those_of_the_raw_logits() {
     let mut order: Vec<usize> = (0..300).collect();
     order.sort_by(|&a, &b| logits[b].partial_cmp(&logits[a]).unwrap().then(a.cmp(&b)));
     for top_n in [0, 1, 7, 300, 1000] {
-        let got = Sampler::new().logprobs(&logits, 17, top_n).unwrap();
+        let got = Sampler::new().logprobs(&logits, 17, top_n, &[]).unwrap();
         let close = |logprob: f32, token: usize| {
             (f64::from(logprob) - (f64::from(logits[token]) - log_sum)).abs() < 1e-6
         };
@@ -364,6 +439,12 @@ fn log_probabilities_are_those_of_the_raw_logits() {
             assert!(close(logprob, expect));
         }
     }
+    // Those that were asked for stand behind them, each once.
+    let (first, last) = (order[0] as TokenId, order[299] as TokenId);
+    let got = Sampler::new().logprobs(&logits, 17, 2, &[last, first, 17, last]).unwrap();
+    let tokens: Vec<TokenId> = got.top.iter().map(|&(token, _)| token).collect();
+    assert_eq!(tokens, [first, order[1] as TokenId, last, 17]);
+    assert_eq!(got.top[3].1, got.logprob);
 }
 
 /// The choice at temperature 0 among four logits, after a prompt of 0 and 1 and an answer of 2 and 2.
@@ -377,7 +458,8 @@ fn check_greedy(
     let place = Place { history: &[0, 1, 2, 2], prompt_tokens: 2, forbidden, ..Place::default() };
     let logits = [2.0, 1.0, 4.0, -1.0];
     let mut row = logits;
-    assert_eq!(Sampler::new().sample(&mut row, &sampling, &place), expect, "{sampling:?}, not {forbidden:?}");
+    let token = Sampler::new().sample(&mut row, &sampling, &place).map(|choice| choice.token);
+    assert_eq!(token, expect, "{sampling:?}, not {forbidden:?}");
     assert_eq!(row, logits);
 }
 
@@ -431,4 +513,109 @@ fn typical_sampling_drops_what_is_too_predictable() {
     let cold = Sampling { temperature: 0.01, typical_p: 0.05, ..Sampling::default() };
     let logits: Vec<f32> = std::iter::once(3.0).chain(vec![0.0; 100]).collect();
     assert!(sample(&logits, &cold, &[]).unwrap() > 0);
+}
+
+#[test]
+fn mirostat_follows_its_definition() {
+    let mut random = Random(5);
+    let mut sampler = Sampler::new();
+    for _ in 0..4000 {
+        let count = [2, 7, 40, 300][random.below(4)];
+        let logits = random.logits(count, -9.0, 100_000);
+        let version = [MirostatVersion::One, MirostatVersion::Two][random.below(2)];
+        let mirostat = Mirostat { version, tau: [1.0, 3.0, 5.0][random.below(3)], eta: 0.1 };
+        let sampling = Sampling {
+            temperature: [0.7, 1.0, 1.5][random.below(3)],
+            // What it takes the place of has no effect.
+            top_k: random.below(3),
+            min_p: [0.0, 0.9][random.below(2)],
+            mirostat: Some(mirostat),
+            seed: random.next(),
+            ..Sampling::default()
+        };
+        let mu = [-1.0, 0.5, 2.0, 3.3, 6.0, 30.0][random.below(6)];
+        let history = vec![0; random.below(9)];
+        let place = Place { history: &history, mu, ..Place::default() };
+        let got = sampler.sample(&mut logits.clone(), &sampling, &place).unwrap();
+
+        let heated: Vec<f32> = logits.iter().map(|l| l / sampling.temperature).collect();
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by(|&a, &b| heated[b].partial_cmp(&heated[a]).unwrap().then(a.cmp(&b)));
+        let p = softmax(&order, &heated);
+        let kept = match version {
+            MirostatVersion::One => {
+                let pairs = (1..p.len().min(100)).map(|i| {
+                    let t = ((i + 1) as f64 / i as f64).ln();
+                    (t * (p[i - 1] / p[i]).ln(), t * t)
+                });
+                let (products, squares) =
+                    pairs.fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
+                let s = products / squares;
+                let k = (s - 1.0) * f64::from(mu).exp2() / (1.0 - (count as f64).powf(1.0 - s));
+                k.powf(1.0 / s) as usize
+            }
+            MirostatVersion::Two => p.iter().filter(|p| -p.log2() <= f64::from(mu)).count(),
+        };
+        order.truncate(kept.max(1));
+        let rank =
+            order.iter().position(|&t| t == got.token as usize).expect("it is one of those that are kept");
+        let expect = f64::from(mu) - 0.1 * (-p[rank].log2() - f64::from(mirostat.tau));
+        assert!((f64::from(got.mu) - expect).abs() < 1e-4, "{got:?} against {expect}");
+        // The draw is the usual one among them.
+        order.sort_unstable();
+        let only: Vec<(TokenId, f32)> = (0..count as TokenId)
+            .filter(|&t| order.binary_search(&(t as usize)).is_err())
+            .map(|t| (t, f32::NEG_INFINITY))
+            .collect();
+        let usual = Sampling {
+            temperature: sampling.temperature,
+            seed: sampling.seed,
+            logit_bias: only,
+            ..Sampling::default()
+        };
+        let place = Place { history: &history, ..Place::default() };
+        assert_eq!(sampler.sample(&mut logits.clone(), &usual, &place).unwrap().token, got.token);
+    }
+    // At temperature 0 it has nothing to steer.
+    let mirostat = Mirostat { version: MirostatVersion::Two, tau: 5.0, eta: 0.1 };
+    let greedy = Sampling { mirostat: Some(mirostat), ..Sampling::default() };
+    assert_eq!(sample(&[0.0, 3.0, 1.0], &greedy, &[]), Ok(1));
+}
+
+#[test]
+fn mirostat_comes_to_the_surprise_that_was_asked_for() {
+    // By Zipf's law among 5,000 tokens: from 3.2 bits for the first to 15.5 for the last.
+    let logits: Vec<f32> = (1..=5000).map(|rank| -(rank as f32).ln()).collect();
+    let mut sampler = Sampler::new();
+    for version in [MirostatVersion::One, MirostatVersion::Two] {
+        for tau in [4.0f32, 5.5, 7.0] {
+            let mirostat = Mirostat { version, tau, eta: 0.1 };
+            let sampling =
+                Sampling { temperature: 1.0, mirostat: Some(mirostat), seed: 3, ..Sampling::default() };
+            let (mut mu, mut history, mut mus) = (mirostat.first_mu(), Vec::new(), Vec::new());
+            for _ in 0..2000 {
+                let place = Place { history: &history, mu, ..Place::default() };
+                let choice = sampler.sample(&mut logits.clone(), &sampling, &place).unwrap();
+                mus.push(f64::from((mu - choice.mu) / mirostat.eta + tau));
+                mu = choice.mu;
+                history.push(choice.token);
+            }
+            let mean = mus.iter().sum::<f64>() / mus.len() as f64;
+            assert!((mean - f64::from(tau)).abs() < 0.1, "{version:?} {tau}: {mean}");
+        }
+    }
+}
+
+#[test]
+fn frequency_and_presence_may_look_at_the_last_tokens_only() {
+    let check = |count_window, expect| {
+        let sampling = Sampling { presence_penalty: 2.0, count_window, ..Sampling::default() };
+        let place = Place { history: &[1, 0, 2], prompt_tokens: 1, ..Place::default() };
+        let choice = Sampler::new().sample(&mut [3.0, 2.0, 2.5], &sampling, &place).unwrap();
+        assert_eq!(choice.token, expect, "{count_window}");
+    };
+    check(usize::MAX, 1);
+    check(2, 1);
+    check(1, 0);
+    check(0, 0);
 }

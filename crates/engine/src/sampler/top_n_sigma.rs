@@ -5,9 +5,9 @@
 //! temperature, the choice of tokens does not depend on it. Tokens that are forbidden have no part in the deviation.
 
 /// The least logit that is kept.
-pub(super) fn floor(logits: &[f32], n: f32, peak: f32) -> f32 {
+pub(super) fn floor(logits: impl Iterator<Item = f32>, n: f32, peak: f32) -> f32 {
     let (mut count, mut sum, mut squares) = (0u32, 0.0, 0.0);
-    for &logit in logits.iter().filter(|logit| logit.is_finite()) {
+    for logit in logits.filter(|logit| logit.is_finite()) {
         // Around the peak, so that large logits don't cost the sums their digits.
         let below = f64::from(logit) - f64::from(peak);
         count += 1;

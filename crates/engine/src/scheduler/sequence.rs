@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::owners::OwnerSlot;
+use crate::bans::Bans;
 use crate::batch::{LogitsWanted, PAGE_TOKENS, PageId};
 use crate::engine::{Place, Sink};
 use crate::form::FormState;
@@ -14,6 +15,7 @@ use crate::guard::Guard;
 use crate::pages::Pages;
 use crate::pooling::Pool;
 use crate::request::{CacheReport, Chunk, FinishReason, Finished, Pooling, Request, TokenId, TokenLogprobs};
+use crate::thinking::Progress;
 
 /// A request and how far it has come.
 #[derive(Debug)]
@@ -46,6 +48,12 @@ pub(crate) struct Sequence {
     pub(crate) form: Option<Box<FormState>>,
     /// Watches the answer for loops.
     pub(crate) guard: Guard,
+    /// How far it is with its thinking.
+    pub(crate) thinking: Progress,
+    /// Which tokens may not come where, as they would write what must not be said.
+    pub(crate) bans: Bans,
+    /// Mirostat's μ behind each token of the answer, if it steers the choice.
+    mus: Vec<f32>,
     /// How many tokens of the answer have been sent on; the rest is held back.
     pub(crate) sent: usize,
     /// The log-probabilities of those that are held back, if they were asked for.
@@ -81,9 +89,15 @@ impl Sequence {
         let prompt_tokens = tokens.len() - generated;
         request.max_tokens = request.max_tokens.saturating_add(generated);
         let guard = Guard::new(&request, &tokens[prompt_tokens..]);
+        let thinking = Progress::new(request.thinking.as_mut(), &tokens[prompt_tokens..]);
+        let first_mu = request.sampling.mirostat.map(|mirostat| mirostat.first_mu());
         let form = request.form.take().map(|form| Box::new(FormState::new(*form, &tokens[prompt_tokens..])));
         Sequence {
             guard,
+            thinking,
+            bans: Bans::default(),
+            // How surprising they were is not known here.
+            mus: first_mu.map_or_else(Vec::new, |mu| vec![mu; generated]),
             sent: generated,
             held_logprobs: Vec::new(),
             request,
@@ -139,6 +153,23 @@ impl Sequence {
         let tokens_max = self.prompt_tokens + rest;
         self.tokens.reserve_exact(tokens_max - self.tokens.len());
         self.pages.reserve_exact(tokens_max.div_ceil(PAGE_TOKENS));
+        if self.request.sampling.mirostat.is_some() {
+            self.mus.reserve_exact(tokens_max - self.tokens.len());
+        }
+    }
+
+    /// Adds a token to the answer, with Mirostat's μ behind it.
+    pub(crate) fn push(&mut self, token: TokenId, mu: f32) {
+        self.tokens.push(token);
+        if self.request.sampling.mirostat.is_some() {
+            self.mus.push(mu);
+        }
+    }
+
+    /// Mirostat's μ at the end of the answer. What came without a choice left it as it was.
+    pub(crate) fn mu(&self) -> f32 {
+        let first = || self.request.sampling.mirostat.map_or(0.0, |mirostat| mirostat.first_mu());
+        self.mus.last().copied().unwrap_or_else(first)
     }
 
     /// Takes the missing pages, or none at all if there are not enough.
@@ -165,10 +196,7 @@ impl Sequence {
     /// A page in the prefix tree is never written again: if the last token that is kept stands in one, the sequence lets
     /// go of it, and computes another from its beginning.
     pub(crate) fn rewind(&mut self, len: usize, pages: &mut Pages) -> usize {
-        assert!(
-            len > self.prompt_tokens && len <= self.tokens.len(),
-            "a token of the answer at least is kept"
-        );
+        assert!(len >= self.prompt_tokens && len <= self.tokens.len(), "the prompt is kept");
         let last = len - 1;
         self.reached = self.reached.max(self.computed);
         self.tokens.truncate(len);
@@ -178,19 +206,25 @@ impl Sequence {
         self.pages.drain(whole + usize::from(own)..).rev().for_each(|page| pages.release(page));
         self.committed_pages = self.committed_pages.min(whole);
         let answer_tokens = len - self.prompt_tokens;
+        self.thinking.rewind(self.request.thinking.as_ref(), answer_tokens);
+        self.bans.rewind(answer_tokens);
+        if let Some(form) = &mut self.form {
+            form.rewind(answer_tokens);
+        }
+        self.mus.truncate(answer_tokens);
         self.held_logprobs.truncate(answer_tokens.saturating_sub(self.sent));
         let taken_back = self.sent.saturating_sub(answer_tokens);
         self.sent -= taken_back;
         taken_back
     }
 
-    /// Moves what was held back of the answer, but for a stop token at its end, to a chunk.
-    pub(crate) fn release(&mut self, chunk: &mut Chunk, stop_token: bool) {
-        let end = self.tokens.len() - usize::from(stop_token);
+    /// Moves what was held back of the answer, but for so many tokens at its end, to a chunk.
+    pub(crate) fn release(&mut self, chunk: &mut Chunk, but: usize) {
         let begin = self.prompt_tokens + self.sent;
+        let end = (self.tokens.len() - but).max(begin);
         // A vector for each chunk, but no more: the step before may have been the first of a hundred that sent nothing.
         chunk.tokens.extend_from_slice(&self.tokens[begin..end]);
-        chunk.logprobs.append(&mut self.held_logprobs);
+        chunk.logprobs.extend(self.held_logprobs.drain(..(end - begin).min(self.held_logprobs.len())));
         self.sent = end - self.prompt_tokens;
     }
 
@@ -247,7 +281,7 @@ impl Sequence {
 
     /// Ends it with this last chunk. The scheduler takes it out with `remove_ended`.
     pub(crate) fn end(&mut self, mut chunk: Chunk, reason: FinishReason, now: Instant) {
-        self.release(&mut chunk, self.stop_token(&reason).is_some());
+        self.release(&mut chunk, usize::from(self.stop_token(&reason).is_some()));
         chunk.finished = Some(self.finished(reason, now));
         self.last_chunk = Some(chunk);
     }

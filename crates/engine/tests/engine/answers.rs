@@ -182,7 +182,9 @@ fn a_request_that_forbids_all_tokens_ends_alone() {
         panic!("it ends with an error")
     };
     assert!(
-        message.starts_with("logit_bias, min_tokens and the answer's form together forbid every token"),
+        message.starts_with(
+            "logit_bias, banned_strings, min_tokens and the answer's form together forbid every token"
+        ),
         "{message}"
     );
     assert_eq!(collect(good), answer(&good_request, handle.limits()));

@@ -4,9 +4,12 @@
 use engine::engine::Handle;
 use engine::guard::ATTEMPTS_MAX;
 use engine::limits::{Limits, Refused};
-use engine::request::{Chunk, FinishReason, LoopGuard, Repetition, Request, Sampling, TokenId};
+use engine::request::{
+    Chunk, FinishReason, LoopGuard, Marker, Mirostat, MirostatVersion, Repetition, Request, Sampling,
+    Thinking, TokenId,
+};
 
-use crate::mock::{ESCAPE, LOOPS, Mock, PERIOD, prompt, request};
+use crate::mock::{ESCAPE, LOOPS, Mock, PERIOD, banned, prompt, request};
 use crate::oracle::{answer, collect};
 
 const CONTEXT: usize = 2048;
@@ -26,6 +29,12 @@ fn looping(seed: u64, loops: usize) -> Request {
 
 fn ask(handle: &Handle, request: &Request) -> Vec<Chunk> {
     handle.submit(request.clone()).unwrap().collect()
+}
+
+/// A thinking that these tokens end.
+fn thinking(open: bool, end: &[TokenId]) -> Thinking {
+    let marker = Marker::Tokens(end.to_vec());
+    Thinking { open, begin: None, end: marker, close: end.to_vec(), budget_tokens: None }
 }
 
 /// The unit that is repeated, from one of its tokens on.
@@ -95,15 +104,15 @@ fn after_the_last_attempt_it_ends() {
 fn thinking_is_ended_before_anything_else_is_tried() {
     let handle = start(Limits::default());
     let end = vec![91, 92, ESCAPE];
-    let open = Request { thinking_end: Some(end.clone()), thinking_open: true, ..looping(5, 1) };
+    let open = Request { thinking: Some(thinking(true, &end)), ..looping(5, 1) };
     let got = collect(ask(&handle, &Request { logprobs: Some(1), ..open.clone() }).into_iter());
     assert_eq!(got, answer(&Request { logprobs: Some(1), ..open.clone() }, handle.limits()));
     assert!(got.tokens.starts_with(&[unit(0, PERIOD), end.clone()].concat()), "{:?}", got.tokens);
     assert_eq!(handle.stats().loops_caught, 1);
     // When the thinking is over, the answer goes another way, and so does one that doesn't think.
-    let over = [unit(0, 7), end].concat();
+    let over = [unit(0, 7), end.clone()].concat();
     for asked in [
-        Request { thinking_open: false, ..open.clone() },
+        Request { thinking: Some(thinking(false, &end)), ..open.clone() },
         Request { prompt: [&open.prompt[..open.prompt.len() - 1], &over, &[LOOPS]].concat(), ..open.clone() },
     ] {
         let got = collect(ask(&handle, &asked).into_iter());
@@ -154,8 +163,16 @@ fn requests() -> Vec<Request> {
             match i % 4 {
                 0 => request.sampling = sampling(i),
                 1 => request.logprobs = Some(2),
-                2 => (request.thinking_end, request.thinking_open) = (Some(vec![91, 92]), true),
-                _ => request.prompt_logprobs = Some(1),
+                2 => request.thinking = Some(thinking(true, &[91, 90])),
+                _ => {
+                    let version = [MirostatVersion::One, MirostatVersion::Two][i as usize / 4 % 2];
+                    let mirostat = Some(Mirostat { version, tau: 2.0, eta: 0.1 });
+                    request.sampling = Sampling { mirostat, ..sampling(i) };
+                    request.prompt_logprobs = Some(1);
+                }
+            }
+            if i % 3 == 0 {
+                request.banned = Some(banned());
             }
             request.loop_guard = [LoopGuard::Recover, LoopGuard::Stop][usize::from(i % 7 == 6)];
             request
@@ -206,9 +223,10 @@ fn an_answer_that_was_taken_back_is_a_prefix_like_any_other() {
 #[test]
 fn tokens_that_end_a_thinking_are_checked() {
     let handle = start(Limits::default());
-    let refused = handle.submit(Request { thinking_end: Some(vec![1, 97]), ..looping(1, 1) }).unwrap_err();
+    let asked = Request { thinking: Some(thinking(true, &[1, 97])), ..looping(1, 1) };
+    let refused = handle.submit(asked).unwrap_err();
     assert!(
-        matches!(refused, Refused::TokenOutOfVocabulary { field: "thinking_end", index: 1, .. }),
+        matches!(refused, Refused::TokenOutOfVocabulary { field: "thinking.end", index: 1, .. }),
         "{refused}"
     );
 }

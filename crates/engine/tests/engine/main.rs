@@ -4,6 +4,7 @@
 extern crate engine as kun_engine;
 
 mod answers;
+mod bans;
 mod elsewhere;
 mod ends;
 mod kv_events;
@@ -13,3 +14,4 @@ mod oracle;
 mod order;
 mod prefix;
 mod refusals;
+mod thinking;

@@ -6,11 +6,16 @@
 //! On demand it repeats itself: behind each [`LOOPS`] it prefers a unit of [`PERIOD`] tokens, again and again, until it
 //! comes to an [`ESCAPE`], which it likes least but one.
 
+use std::sync::Arc;
+
 use kun_engine::batch::{Batch, PAGE_TOKENS};
 use kun_engine::kv::KvCache;
 use kun_engine::limits::Limits;
 use kun_engine::model::{Model, Outputs, Shape};
 use kun_engine::request::{Request, TokenId};
+use text::phrases::Phrases;
+use text::tokenizer::Tokenizer;
+use text::vocabulary::{TokenKind, Vocabulary};
 
 /// Tokens in the mock's vocabulary.
 pub(crate) const VOCABULARY: usize = 97;
@@ -32,6 +37,10 @@ pub(crate) const PANICS: TokenId = 95;
 
 /// A token after which all logits and the hidden state are NaN.
 pub(crate) const NOT_A_NUMBER: TokenId = 96;
+
+/// Texts that answers with [`banned`] must not have: within a token or across some, and where one goes back for one of them
+/// another may come up.
+pub(crate) const BANNED: [&str; 3] = ["fb", "caj", "ebeg"];
 
 /// Called at the beginning of every pass.
 pub(crate) type Hook = Box<dyn FnMut(&Batch) + Send>;
@@ -117,6 +126,25 @@ pub(crate) fn hidden_after(history: &[TokenId]) -> [f32; EMBEDDING] {
     let mut state = [0.0; EMBEDDING];
     hash.hidden(*history.last().expect("a history"), &mut state);
     state
+}
+
+/// The text of a token: two letters.
+pub(crate) fn piece(token: TokenId) -> String {
+    let letter = |digit: u32| char::from(b'a' + digit as u8);
+    [letter(token / 10), letter(token % 10)].iter().collect()
+}
+
+/// What tells where [`BANNED`] stands in an answer.
+pub(crate) fn banned() -> Phrases {
+    let vocabulary = Vocabulary {
+        model: "llama".to_owned(),
+        tokens: (0..VOCABULARY as TokenId).map(|token| piece(token).into_bytes()).collect(),
+        scores: vec![0.0; VOCABULARY],
+        kinds: vec![TokenKind::Normal; VOCABULARY],
+        ..Vocabulary::default()
+    };
+    let tokenizer = Tokenizer::new(vocabulary).expect("a vocabulary");
+    Phrases::in_text(Arc::new(tokenizer), &BANNED.map(str::to_owned)).expect("few and short")
 }
 
 /// A greedy request.

@@ -3,13 +3,13 @@
 use kun_engine::guard::{ATTEMPTS_MAX, WAYS_OUT};
 use kun_engine::limits::Limits;
 use kun_engine::request::{
-    Chunk, FinishReason, LoopGuard, Pooling, Repetition, Request, TokenId, TokenLogprobs,
+    Chunk, FinishReason, LoopGuard, Marker, Pooling, Repetition, Request, Thinking, TokenId, TokenLogprobs,
 };
-use kun_engine::sampler::{Place, Sampler};
+use kun_engine::sampler::{Choice, Place, Sampler};
 
 use text::repetition::{Finding, Repeated, Repetitions, thresholds};
 
-use super::mock::{EMBEDDING, hidden_after, logits_after};
+use super::mock::{BANNED, EMBEDDING, hidden_after, logits_after, piece};
 
 /// An answer from its first chunk to its last.
 #[derive(Debug, PartialEq)]
@@ -39,10 +39,14 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         repetition: None,
     };
     let mut ladder = Ladder::default();
+    // Which tokens may not come at which places.
+    let mut bans: Vec<(usize, TokenId)> = Vec::new();
+    // Mirostat's μ before each token and behind the last.
+    let mut mus = vec![request.sampling.mirostat.map_or(0.0, |mirostat| 2.0 * mirostat.tau)];
     if let Some(top_n) = request.prompt_logprobs {
         for next in 1..history.len() {
             let row = logits_after(&history[..next]);
-            answer.prompt_logprobs.push(sampler.logprobs(&row, history[next], top_n).unwrap());
+            answer.prompt_logprobs.push(sampler.logprobs(&row, history[next], top_n, &[]).unwrap());
         }
     }
     while answer.completion_tokens < request.max_tokens && history.len() < limits.context_tokens {
@@ -52,11 +56,25 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         let way_out = ladder.attempts.checked_sub(1).map(|attempt| &WAYS_OUT[attempt as usize]);
         let attempt = ladder.attempts;
         let prompt_tokens = request.prompt.len();
-        let place = Place { history: &history, prompt_tokens, forbidden, allowed: None, attempt, way_out };
-        let token = match ladder.forced.pop() {
-            Some(token) => token,
+        let mu = *mus.last().unwrap();
+        let banned: Vec<TokenId> =
+            bans.iter().filter(|(at, _)| *at == answer.tokens.len()).map(|(_, token)| *token).collect();
+        let place = Place {
+            history: &history,
+            prompt_tokens,
+            forbidden,
+            banned: &banned,
+            allowed: None,
+            attempt,
+            way_out,
+            mu,
+        };
+        ladder.keep_to_budget(request, &answer.tokens);
+        let Choice { token, mu } = match ladder.forced.pop() {
+            Some(token) => Choice { token, mu },
             None => sampler.sample(&mut row, &request.sampling, &place).unwrap(),
         };
+        mus.push(mu);
         history.push(token);
         answer.completion_tokens += 1;
         if request.stop_tokens.contains(&token) {
@@ -66,7 +84,22 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         }
         answer.tokens.push(token);
         if let Some(top_n) = request.logprobs {
-            answer.logprobs.push(sampler.logprobs(&row, token, top_n).unwrap());
+            answer.logprobs.push(sampler.logprobs(&row, token, top_n, &request.logprob_tokens).unwrap());
+        }
+        if let Some(place) = begin_of_banned(request, &answer.tokens) {
+            bans.retain(|(at, _)| *at <= place);
+            bans.push((place, answer.tokens[place]));
+            answer.tokens.truncate(place);
+            answer.logprobs.truncate(place);
+            answer.completion_tokens = place;
+            history.truncate(prompt_tokens + place);
+            mus.truncate(place + 1);
+            ladder.begin = place;
+            if ladder.closed_at.is_some_and(|at| at > place) {
+                ladder.closed_at = None;
+                ladder.forced.clear();
+            }
+            continue;
         }
         let Some(repeated) = ladder.look(request, &answer.tokens) else { continue };
         let kept = answer.tokens.len() - repeated.excess();
@@ -75,6 +108,8 @@ pub(crate) fn answer(request: &Request, limits: &Limits) -> Answer {
         answer.logprobs.truncate(kept);
         answer.completion_tokens = kept;
         history.truncate(prompt_tokens + kept);
+        mus.truncate(kept + 1);
+        bans.retain(|(at, _)| *at <= kept);
         if !ladder.goes_on(request, &answer.tokens) {
             answer.reason = FinishReason::Repetition;
             break;
@@ -91,7 +126,8 @@ struct Ladder {
     attempts: u32,
     /// The tokens that come next, the last first.
     forced: Vec<TokenId>,
-    thought_enough: bool,
+    /// Where they began.
+    closed_at: Option<usize>,
     /// Tokens of the answer when it was last taken back: copies are counted from there.
     begin: usize,
     repetition: Option<Repetition>,
@@ -125,20 +161,45 @@ impl Ladder {
     /// Whether the answer goes on from what is left of it.
     fn goes_on(&mut self, request: &Request, answer: &[TokenId]) -> bool {
         self.begin = answer.len();
-        let end = request.thinking_end.as_ref().filter(|_| request.thinking_open && !self.thought_enough);
         if request.loop_guard == LoopGuard::Stop {
             return false;
         }
-        if let Some(end) = end
-            && !answer.windows(end.len()).any(|tokens| tokens == end)
-        {
-            self.forced = end.iter().rev().copied().collect();
-            self.thought_enough = true;
+        if self.thinks(request, answer) {
+            self.close(request, answer);
             return true;
         }
         self.attempts += 1;
         self.attempts <= ATTEMPTS_MAX
     }
+
+    fn thinks(&self, request: &Request, answer: &[TokenId]) -> bool {
+        let Some(Thinking { open: true, end: Marker::Tokens(end), .. }) = &request.thinking else {
+            return false;
+        };
+        self.closed_at.is_none() && !answer.windows(end.len()).any(|tokens| tokens == end)
+    }
+
+    fn close(&mut self, request: &Request, answer: &[TokenId]) {
+        let thinking = request.thinking.as_ref().expect("it thinks");
+        self.forced = thinking.close.iter().rev().copied().collect();
+        self.closed_at = Some(answer.len());
+    }
+
+    fn keep_to_budget(&mut self, request: &Request, answer: &[TokenId]) {
+        let budget = request.thinking.as_ref().and_then(|thinking| thinking.budget_tokens);
+        if budget.is_some_and(|budget| answer.len() >= budget) && self.thinks(request, answer) {
+            self.close(request, answer);
+        }
+    }
+}
+
+/// The token with which a text begins that must not be there.
+fn begin_of_banned(request: &Request, answer: &[TokenId]) -> Option<usize> {
+    request.banned.as_ref()?;
+    let text: String = answer.iter().map(|&token| piece(token)).collect();
+    let begins = BANNED.iter().filter_map(|banned| text.find(banned));
+    // Each piece has two letters.
+    begins.min().map(|at| at / 2)
 }
 
 /// The vector of a prompt, by definition.

@@ -33,12 +33,23 @@ pub use reader::Reader;
 pub use schema::Tool;
 
 use grammar::Lark;
-use headers::Meaning;
+use headers::{Meaning, ThinkingMessage};
 use spec::Spec;
 
 /// How a family of models writes reasoning and calls.
 #[derive(Clone, Copy)]
 pub struct Format(&'static Spec);
+
+/// The texts around a model's thoughts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThinkingMarks {
+    /// What begins them, where the prompt does not.
+    pub begin: &'static str,
+    /// What ends them.
+    pub end: &'static str,
+    /// What ends them where they are broken off, and begins the answer.
+    pub close: String,
+}
 
 /// Where an answer begins, which its prompt decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +112,20 @@ impl Format {
         let end = prompt.trim_end();
         let begun = self.0.thinking.iter().find(|thinking| end.ends_with(thinking.open.trim_end()));
         begun.and_then(|thinking| thinking.close.first().copied())
+    }
+
+    /// How thoughts are marked in the answer to a rendered prompt; none if that is not known of the format.
+    pub fn thinking_marks(&self, prompt: &str) -> Option<ThinkingMarks> {
+        if let Some(messages) = self.0.headers.as_ref().and_then(|headers| headers.thinking.as_ref()) {
+            let ThinkingMessage { begin, end, next } = *messages;
+            return Some(ThinkingMarks { begin, end, close: format!("{end}{next}") });
+        }
+        let text = prompt.trim_end();
+        let begun = self.0.thinking.iter().find(|thinking| text.ends_with(thinking.open.trim_end()));
+        // The format's own come behind those that all have.
+        let thinking = begun.or(self.0.thinking.last())?;
+        let end = thinking.close.first().copied()?;
+        Some(ThinkingMarks { begin: thinking.open, end, close: format!("\n{end}\n\n") })
     }
 
     /// The grammar of an answer that has to be calls of some of these tools, for llguidance, in Lark. `special` tells

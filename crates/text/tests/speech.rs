@@ -332,3 +332,29 @@ fn templates_are_of_their_formats() {
         assert_eq!(Format::of_template(&source).name(), *format, "{template}");
     }
 }
+
+/// What ends a thinking that takes too long is read as its end, in every format that marks thoughts.
+#[test]
+fn a_thinking_that_is_broken_off_is_over() {
+    let mut with_marks = 0;
+    for name in Format::names() {
+        let format = Format::by_name(name).expect("the format has this name");
+        let Some(marks) = format.thinking_marks("") else { continue };
+        assert!(marks.close.contains(marks.end), "{name}");
+        let mut reader = Reader::new(format, &[], Begin::Answer);
+        let mut parts = Vec::new();
+        reader.push(&format!("{}hm{}Yes.", marks.begin, marks.close), &mut parts);
+        reader.finish(&mut parts);
+        let message = message(&parts);
+        assert_eq!(
+            (message.reasoning.trim(), message.content.as_str()),
+            ("hm", "Yes."),
+            "{name}: {message:?}"
+        );
+        with_marks += 1;
+    }
+    assert!(with_marks > 20, "only {with_marks} formats have marks");
+    let marks = |prompt: &str| Format::by_name("mistral").and_then(|format| format.thinking_marks(prompt));
+    assert_eq!(marks("<think>\n").map(|marks| marks.end), Some("</think>"), "the one that the prompt began");
+    assert_eq!(marks("").map(|marks| marks.end), Some("[/THINK]"), "its own");
+}

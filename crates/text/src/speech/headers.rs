@@ -17,8 +17,21 @@ pub(super) struct Headers {
     pub(super) message_ends: &'static [&'static str],
     /// What a header says.
     pub(super) meaning: fn(header: &str) -> Meaning<'_>,
+    /// How a message of thoughts is written and what follows it.
+    pub(super) thinking: Option<ThinkingMessage>,
     /// How the arguments of a call are written whose name stands in the header.
     pub(super) arguments: Arguments,
+}
+
+/// The texts around a message of thoughts.
+#[derive(Debug)]
+pub(super) struct ThinkingMessage {
+    /// Its header, with which an answer begins.
+    pub(super) begin: &'static str,
+    /// What ends it.
+    pub(super) end: &'static str,
+    /// The header of the message to the user that comes next.
+    pub(super) next: &'static str,
 }
 
 /// What comes after a header.

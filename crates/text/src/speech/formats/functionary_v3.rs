@@ -32,6 +32,7 @@ pub(super) static SPEC: Spec = Spec {
             "all" => Meaning::Content,
             name => Meaning::Call(name),
         },
+        thinking: None,
         arguments: Arguments::Object(&PLAIN),
     }),
     tokens: &["<|eot_id|>"],

@@ -1,7 +1,7 @@
 //! `<|channel|>analysis<|message|>…<|end|>` and so on: GPT-OSS. A message's header has its channel and to whom it goes;
 //! the arguments of a call are a message to `functions.f`.
 
-use crate::speech::headers::{Arguments, Headers, Meaning};
+use crate::speech::headers::{Arguments, Headers, Meaning, ThinkingMessage};
 use crate::speech::named::{Named, PLAIN};
 use crate::speech::spec::{Calls, Spec, Written};
 
@@ -34,6 +34,11 @@ pub(super) static SPEC: Spec = Spec {
         end: "<|message|>",
         message_ends: &["<|end|>", "<|call|>", "<|return|>"],
         meaning,
+        thinking: Some(ThinkingMessage {
+            begin: "<|channel|>analysis<|message|>",
+            end: "<|end|>",
+            next: "<|start|>assistant<|channel|>final<|message|>",
+        }),
         arguments: Arguments::Object(&PLAIN),
     }),
     tokens: &[

@@ -2,7 +2,7 @@
 
 use crate::speech::body::{Body, Notation};
 use crate::speech::grammar::Lark;
-use crate::speech::headers::{Arguments, Headers, Meaning};
+use crate::speech::headers::{Arguments, Headers, Meaning, ThinkingMessage};
 use crate::speech::schema::Tool;
 use crate::speech::spec::{Calls, Opening, Spec, Written};
 use crate::speech::tags::{FUNCTION, Tags};
@@ -48,6 +48,11 @@ pub(super) static SPEC: Spec = Spec {
             Some("user") | None => Meaning::Content,
             Some(name) => Meaning::Call(name),
         },
+        thinking: Some(ThinkingMessage {
+            begin: " to=self<|message|>",
+            end: "<|eom|>",
+            next: "<|start|>assistant to=user<|message|>",
+        }),
         arguments: Arguments::Call,
     }),
     tokens: &["<|start|>", "<|message|>", "<|eom|>", "<|eot|>"],

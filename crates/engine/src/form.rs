@@ -32,11 +32,11 @@ impl FormState {
     /// The form of an answer of which `begun` is there already.
     pub(crate) fn new(form: Form, begun: &[TokenId]) -> Self {
         let Form { constraint, begins_after } = form;
-        let begun = begins_after.is_empty().then_some(0);
+        let begun_at = begins_after.is_empty().then_some(0);
         let mut state = FormState {
             constraint,
             begins_after,
-            begun,
+            begun: begun_at,
             free: Vec::new(),
             mask: Vec::new(),
             made: None,

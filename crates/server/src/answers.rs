@@ -16,6 +16,10 @@ pub(crate) async fn collect(mut running: Running) -> Result<Vec<Answer>, ApiErro
     let mut endings: Vec<Option<Ending>> = vec![None; running.choices()];
     while let Some(event) = running.next().await {
         match event {
+            Event::Piece { choice, piece } if piece.again => {
+                let prompt_logprobs = std::mem::take(&mut pieces[choice].prompt_logprobs);
+                pieces[choice] = Piece { prompt_logprobs, ..piece };
+            }
             Event::Piece { choice, piece } => pieces[choice].add(piece),
             Event::End { choice, ending } => endings[choice] = Some(ending),
             Event::Failed(error) => return Err(error),

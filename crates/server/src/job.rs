@@ -4,14 +4,16 @@
 //! only fail for lack of room. Every 400 is decided on the way.
 
 mod samplers;
+mod thought;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::request::{Form, LoopGuard, Rank, Request, Sampling, TokenId};
+use engine::request::{Form, LoopGuard, Rank, Request, Sampling, Thinking, TokenId};
+use text::phrases::Phrases;
 use text::stop::{STOP_STRINGS_MAX, StopStrings};
 
+use crate::bias::Biases;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::exchange::Exchange;
@@ -20,13 +22,12 @@ use crate::model::ServedModel;
 use crate::speech::Speech;
 
 pub(crate) use samplers::Samplers;
+pub(crate) use thought::Thought;
 
 /// Bytes of a stop string.
 const STOP_BYTES_MAX: usize = 1024;
 /// Stop tokens that a request may add.
 const STOP_TOKENS_MAX: usize = 64;
-/// Tokens that a request may give a bias.
-const LOGIT_BIAS_MAX: usize = 1024;
 /// A request can't ask for more tokens than this, whatever the context.
 const MAX_TOKENS_MAX: i64 = i32::MAX as i64;
 
@@ -49,8 +50,16 @@ pub(crate) struct Job {
     pub(crate) model_stops: usize,
     pub(crate) stop_strings: Vec<String>,
     pub(crate) loop_guard: LoopGuard,
+    /// Texts that the answers must not have.
+    pub(crate) banned: Option<Phrases>,
+    /// Tokens after which a thinking is ended.
+    pub(crate) thinking_budget: Option<usize>,
+    /// How the thinking is told from the answer.
+    pub(crate) thinking: Option<Thinking>,
     /// Alternatives beside each token of an answer.
     pub(crate) logprobs: Option<usize>,
+    /// Tokens whose log-probabilities are told beside each token of an answer.
+    pub(crate) logprob_tokens: Vec<TokenId>,
     /// Alternatives beside each token of the prompt.
     pub(crate) prompt_logprobs: Option<usize>,
     /// Show special tokens in the text.
@@ -92,7 +101,7 @@ pub(crate) struct Parameters {
     pub(crate) repeat_window: Option<i64>,
     pub(crate) frequency_penalty: Option<f32>,
     pub(crate) presence_penalty: Option<f32>,
-    pub(crate) logit_bias: BTreeMap<String, f64>,
+    pub(crate) logit_bias: Biases,
     pub(crate) samplers: Samplers,
     pub(crate) seed: Option<Seed>,
     /// The value and the name of its field.
@@ -106,6 +115,9 @@ pub(crate) struct Parameters {
     pub(crate) stop_token_ids: Vec<i64>,
     pub(crate) ignore_eos: bool,
     pub(crate) loop_guard: Option<LoopGuard>,
+    pub(crate) banned_strings: Vec<String>,
+    pub(crate) logprob_token_ids: Vec<i64>,
+    pub(crate) thought: Thought,
     pub(crate) n: Option<i64>,
     pub(crate) priority: Option<i64>,
     pub(crate) deadline_ms: Option<i64>,
@@ -134,6 +146,9 @@ impl Parameters {
         let model_stops = if self.ignore_eos { 0 } else { model.tokenizer.end_of_generation().len() };
         let stop_strings = self.stop_strings()?;
         let loop_guard = self.loop_guard(config);
+        let banned = self.banned(&model)?;
+        let thinking_budget = self.thought.budget(&model)?;
+        let logprob_tokens = self.logprob_tokens(&model)?;
         let choices = self.choices(prompts.len(), &model, config)?;
         let rank = self.rank(&caller)?;
         Ok(Job {
@@ -148,7 +163,11 @@ impl Parameters {
             model_stops,
             stop_strings,
             loop_guard,
+            banned,
+            thinking_budget,
+            thinking: None,
             logprobs: None,
+            logprob_tokens,
             prompt_logprobs: None,
             show_specials: self.show_specials,
             form: None,
@@ -165,6 +184,7 @@ impl Parameters {
         let plain = Sampling::default();
         let top_k = whole("top_k", self.top_k, -1, i64::from(i32::MAX))?;
         let repeat_window = whole("repeat_last_n", self.repeat_window, -1, i64::from(i32::MAX))?;
+        let window = repeat_window.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let sampling = Sampling {
             temperature: within("temperature", self.temperature, 0.0, 2.0)?.unwrap_or(defaults.temperature),
             // -1 is how some clients say "all".
@@ -173,48 +193,15 @@ impl Parameters {
             min_p: within("min_p", self.min_p, 0.0, 1.0)?.unwrap_or(defaults.min_p),
             typical_p: above_zero("typical_p", self.typical_p)?.unwrap_or(1.0),
             repeat_penalty: within("repeat_penalty", self.repeat_penalty, 0.1, 10.0)?.unwrap_or(1.0),
-            repeat_window: repeat_window
-                .map_or(plain.repeat_window, |n| usize::try_from(n).unwrap_or(usize::MAX)),
+            repeat_window: window.unwrap_or(plain.repeat_window),
+            count_window: window.unwrap_or(plain.count_window),
             frequency_penalty: within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?.unwrap_or(0.0),
             presence_penalty: within("presence_penalty", self.presence_penalty, -2.0, 2.0)?.unwrap_or(0.0),
-            logit_bias: self.logit_bias(model)?,
+            logit_bias: self.logit_bias.lower(model)?,
             seed: self.seed.map_or_else(random_seed, |seed| Ok(seed.0))?,
             ..plain
         };
         self.add_samplers(sampling, model)
-    }
-
-    fn logit_bias(&self, model: &ServedModel) -> Result<Vec<(TokenId, f32)>, ApiError> {
-        let field = |message: String| ApiError::field("logit_bias", message);
-        if self.logit_bias.len() > LOGIT_BIAS_MAX {
-            return Err(field(format!(
-                "logit_bias has {} tokens, at most {LOGIT_BIAS_MAX} are possible",
-                self.logit_bias.len()
-            )));
-        }
-        let vocabulary = model.handle.shape().vocabulary;
-        let mut biases = Vec::with_capacity(self.logit_bias.len());
-        for (key, &bias) in &self.logit_bias {
-            let shown: String = key.chars().take(40).collect();
-            let token = key.parse::<TokenId>().ok().filter(|&token| (token as usize) < vocabulary);
-            let Some(token) = token else {
-                return Err(field(format!(
-                    "logit_bias: {shown:?} is no token id between 0 and {}",
-                    vocabulary - 1
-                )));
-            };
-            if !(-100.0..=100.0).contains(&bias) {
-                return Err(field(format!(
-                    "logit_bias of token {token} is {bias}; it must be between -100 and 100"
-                )));
-            }
-            if biases.iter().any(|(known, _)| *known == token) {
-                return Err(field(format!("logit_bias names token {token} twice")));
-            }
-            // The least bias is a ban, as with the API's original.
-            biases.push((token, if bias <= -100.0 { f32::NEG_INFINITY } else { bias as f32 }));
-        }
-        Ok(biases)
     }
 
     fn max_tokens(&self, config: &Config) -> Result<Option<usize>, ApiError> {
@@ -242,7 +229,6 @@ impl Parameters {
     }
 
     fn stop_tokens(&self, model: &ServedModel) -> Result<Vec<TokenId>, ApiError> {
-        let vocabulary = model.handle.shape().vocabulary;
         if self.stop_token_ids.len() > STOP_TOKENS_MAX {
             let message = format!(
                 "stop_token_ids has {} tokens, at most {STOP_TOKENS_MAX} are possible",
@@ -254,16 +240,9 @@ impl Parameters {
         if !self.ignore_eos {
             tokens.extend_from_slice(model.tokenizer.end_of_generation());
         }
-        for (index, &token) in self.stop_token_ids.iter().enumerate() {
-            let token = usize::try_from(token).ok().filter(|&token| token < vocabulary).ok_or_else(|| {
-                let field = format!("stop_token_ids[{index}]");
-                ApiError::field(
-                    field.clone(),
-                    format!("{field} is {token}; token ids are 0 to {}", vocabulary - 1),
-                )
-            })?;
-            if !tokens.contains(&(token as TokenId)) {
-                tokens.push(token as TokenId);
+        for token in token_ids("stop_token_ids", &self.stop_token_ids, model)? {
+            if !tokens.contains(&token) {
+                tokens.push(token);
             }
         }
         Ok(tokens)
@@ -288,6 +267,25 @@ impl Parameters {
         // An answer that may not end where the model would is bound to repeat itself, and its length is what is wanted.
         let usual = if self.ignore_eos { LoopGuard::Off } else { config.loop_guard };
         self.loop_guard.unwrap_or(usual)
+    }
+
+    fn banned(&self, model: &ServedModel) -> Result<Option<Phrases>, ApiError> {
+        const FIELD: &str = "banned_strings";
+        if self.banned_strings.is_empty() {
+            return Ok(None);
+        }
+        let phrases = Phrases::in_text(Arc::clone(&model.tokenizer), &self.banned_strings);
+        phrases.map(Some).map_err(|error| ApiError::field(FIELD, format!("{FIELD}: {error}")))
+    }
+
+    fn logprob_tokens(&self, model: &ServedModel) -> Result<Vec<TokenId>, ApiError> {
+        const FIELD: &str = "logprob_token_ids";
+        let (count, most) = (self.logprob_token_ids.len(), model.handle.limits().logprobs_max);
+        if count > most {
+            let message = format!("{FIELD} has {count} tokens, at most {most} are possible");
+            return Err(ApiError::field(FIELD, message));
+        }
+        token_ids(FIELD, &self.logprob_token_ids, model)
     }
 
     fn choices(&self, prompts: usize, model: &ServedModel, config: &Config) -> Result<usize, ApiError> {
@@ -355,9 +353,12 @@ impl Job {
                     min_tokens: self.min_tokens.min(max_tokens),
                     stop_tokens: self.stop_tokens.clone(),
                     prompt_logprobs: self.prompt_logprobs,
-                    logprobs: self.logprobs,
+                    logprobs: self.logprobs.or((!self.logprob_tokens.is_empty()).then_some(0)),
+                    logprob_tokens: self.logprob_tokens.clone(),
                     form: self.form.clone(),
                     loop_guard: self.loop_guard,
+                    thinking: self.thinking.clone(),
+                    banned: self.banned.clone(),
                     rank: self.rank,
                     ..Request::new(prompt.clone(), max_tokens)
                 });
@@ -372,6 +373,20 @@ impl Job {
         let memory_tokens = limits.kv_pages * engine::batch::PAGE_TOKENS;
         limits.context_tokens.min(memory_tokens + 1).saturating_sub(prompt_tokens).max(1)
     }
+}
+
+/// Token ids of the model's vocabulary.
+fn token_ids(field: &str, ids: &[i64], model: &ServedModel) -> Result<Vec<TokenId>, ApiError> {
+    let vocabulary = model.handle.shape().vocabulary;
+    let one = |(index, &id): (usize, &i64)| {
+        let token = usize::try_from(id).ok().filter(|&token| token < vocabulary);
+        token.map(|token| token as TokenId).ok_or_else(|| {
+            let field = format!("{field}[{index}]");
+            let message = format!("{field} is {id}; token ids are 0 to {}", vocabulary - 1);
+            ApiError::field(field, message)
+        })
+    };
+    ids.iter().enumerate().map(one).collect()
 }
 
 /// A number within a closed range, or none.

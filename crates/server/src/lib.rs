@@ -13,6 +13,7 @@
 mod admission;
 mod answers;
 mod anthropic;
+mod bias;
 mod body;
 mod body_memory;
 mod cache_doctor;
@@ -41,6 +42,7 @@ mod page;
 pub mod registry;
 mod router;
 mod running;
+mod sampling_fields;
 mod speech;
 mod state;
 mod stream;

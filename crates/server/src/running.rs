@@ -40,6 +40,8 @@ pub(crate) enum Event {
 pub(crate) struct Piece {
     /// What is taken back of what was given out before.
     pub(crate) taken_back: TakenBack,
+    /// Whether all of it is taken back, and this is what remains.
+    pub(crate) again: bool,
     /// What is said to the user.
     pub(crate) text: String,
     /// What the model thinks aloud.
@@ -248,7 +250,13 @@ impl Choice {
         let mut piece =
             Piece { prompt_logprobs: std::mem::take(&mut chunk.prompt_logprobs), ..Piece::default() };
         if chunk.rewind > 0 && self.stop.is_none() {
-            piece.taken_back = self.take_back(chunk.rewind, model);
+            match self.speaker.is_some() {
+                true => {
+                    let piece = self.read_again(chunk.rewind, model);
+                    ready.push_back(Event::Piece { choice, piece });
+                }
+                false => piece.taken_back = self.take_back(chunk.rewind, model),
+            }
         }
         let mut read = Vec::new();
         let mut logprobs = std::mem::take(&mut chunk.logprobs).into_iter();
@@ -289,20 +297,11 @@ impl Choice {
         }
     }
 
-    /// Takes tokens of the answer back, by going through those that are kept again. What was read as thoughts or calls stays
-    /// said, as in a stream.
+    /// Takes tokens of the answer back, by going through those that are kept again.
     fn take_back(&mut self, tokens: usize, model: &ServedModel) -> TakenBack {
         let (shown, given) = (self.shown, self.taken.len() - self.waiting.len());
-        self.taken.truncate(self.taken.len().saturating_sub(tokens));
-        if self.speaker.is_some() {
-            return TakenBack::default();
-        }
-        self.decoder = StreamDecoder::new();
-        self.stops = self.stops_at_first.clone();
-        (self.decoded, self.shown) = (0, 0);
-        self.waiting.clear();
         let mut again = Piece::default();
-        for token in self.taken.clone() {
+        for token in self.begin_again(tokens) {
             self.take_token(token, model, &mut again);
         }
         // As much is out as there was, or less: what was certain once is so again.
@@ -310,6 +309,37 @@ impl Choice {
             text_bytes: shown.saturating_sub(self.shown),
             tokens: given.saturating_sub(again.tokens.len()),
         }
+    }
+
+    /// The same for an answer that is taken apart: what remains of it, all of it.
+    fn read_again(&mut self, tokens: usize, model: &ServedModel) -> Piece {
+        let kept = self.begin_again(tokens);
+        if let Some(speaker) = &mut self.speaker {
+            speaker.begin_again();
+        }
+        let (mut piece, mut read) = (Piece::default(), Vec::new());
+        for token in kept {
+            self.take_token(token, model, &mut piece);
+            self.read(&mut piece, &mut read);
+        }
+        if let Some(speaker) = &mut self.speaker {
+            speaker.goes_on();
+        }
+        let mut whole = Piece { again: true, ..Piece::default() };
+        read.into_iter().for_each(|piece| whole.add(piece));
+        whole
+    }
+
+    /// Goes back to before the first token. Those that are kept are to be taken again.
+    fn begin_again(&mut self, tokens: usize) -> Vec<Token> {
+        self.decoder = StreamDecoder::new();
+        self.stops = self.stops_at_first.clone();
+        (self.decoded, self.shown) = (0, 0);
+        self.waiting.clear();
+        let mut kept = std::mem::take(&mut self.taken);
+        kept.truncate(kept.len().saturating_sub(tokens));
+        self.taken.clone_from(&kept);
+        kept
     }
 
     /// Takes apart what has come out, if that is wanted.
@@ -368,6 +398,8 @@ impl Choice {
             }
             FinishReason::Stop => Finish::Stop,
             FinishReason::Length => Finish::Length,
+            // It is the beginning of what has its form, as at a limit.
+            FinishReason::Repetition if self.form_field.is_some() => Finish::Length,
             FinishReason::Repetition => Finish::Repetition,
             FinishReason::Cancelled => return Event::Failed(shutting_down()),
             FinishReason::TimedOut => return Event::Failed(timed_out()),
@@ -396,6 +428,7 @@ impl Choice {
 /// The request left nothing that could come next. What came before it may have been sent already.
 fn impossible(why: String, form_field: Option<&str>) -> ApiError {
     match form_field {
+        _ if why.starts_with("banned_strings") => ApiError::field("banned_strings", why),
         Some(field) => ApiError::field(field, format!("{field}: {why}")).with_code("grammar_too_complex"),
         None => ApiError::field("logit_bias", why),
     }

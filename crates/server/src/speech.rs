@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use engine::request::TokenId;
+use engine::request::{Marker, Thinking, TokenId};
 use text::grammar::GrammarSource;
+use text::phrases::Phrases;
 use text::speech::{Begin, Format, Part, Reader, Tool};
 use text::tokenizer::Specials;
 
@@ -34,6 +35,8 @@ pub(crate) struct Known {
     pub(crate) shows_calls: bool,
     /// Whether the template has to do with thinking.
     pub(crate) shows_thinking: bool,
+    /// Whether the template knows how hard the model is to think.
+    pub(crate) knows_effort: bool,
 }
 
 impl ServedModel {
@@ -45,6 +48,7 @@ impl ServedModel {
                 format: Format::of_template(source),
                 shows_tools: has_word(source, "tools"),
                 shows_calls: has_word(source, "tool_calls"),
+                knows_effort: has_word(source, "reasoning_effort"),
                 shows_thinking: ["think", "reasoning"].iter().any(|word| source.contains(word)),
             }
         })
@@ -140,6 +144,7 @@ impl Job {
             form_begins_after: Vec::new(),
             call_id: new_id("call_")?,
         };
+        let is_formed = form.is_some();
         if let (Some(_), Some(end)) = (&form, format.end_of_begun_thinking(before.prompt)) {
             match self.model.single_token(end) {
                 Some(end) => speech.form_begins_after.push(end),
@@ -151,8 +156,34 @@ impl Job {
                 }
             }
         }
+        self.thinking = self.thinking(&speech, before.prompt, is_formed);
         self.speech = Some(Arc::new(speech));
         self.follow(form, stop_field).await.map_err(names_tools)
+    }
+
+    /// How the engine tells thinking from the answer, to keep it to its budget and out of loops.
+    fn thinking(&self, speech: &Speech, prompt: &str, is_formed: bool) -> Option<Thinking> {
+        if speech.begin == Begin::Content {
+            return None;
+        }
+        let marks = speech.format.thinking_marks(prompt)?;
+        let marker = |text: &str| match self.special(text) {
+            Some(token) => Some(Marker::Tokens(vec![token])),
+            None => {
+                let phrases = Phrases::of_markers(Arc::clone(&self.model.tokenizer), &[text.to_owned()]);
+                phrases.ok().map(Marker::Text)
+            }
+        };
+        // A form begins right behind the end.
+        let close = if is_formed { format!("\n{}", marks.end) } else { marks.close };
+        Some(Thinking {
+            open: speech.begin == Begin::Thinking,
+            // With a form there is no thinking but what the prompt began.
+            begin: if is_formed { None } else { marker(marks.begin) },
+            end: marker(marks.end)?,
+            close: self.model.tokenizer.encode_inside(&close, Specials::Parse),
+            budget_tokens: self.thinking_budget,
+        })
     }
 
     /// The special token that a marker is.
@@ -224,6 +255,24 @@ impl Piece {
     }
 }
 
+/// How calls are numbered. A stream has told of calls that were taken back, so that no other may have their numbers.
+#[derive(Debug, Clone, Copy, Default)]
+struct Numbers {
+    /// Calls that were begun since the beginning of the answer, as it is now.
+    begun: usize,
+    /// Calls that were told of.
+    told: usize,
+    /// Calls that were left when the answer was last taken back, and how many numbers behind them are in use.
+    left: usize,
+    skipped: usize,
+}
+
+impl Numbers {
+    fn of(self, index: usize) -> usize {
+        if index < self.left { index } else { index + self.skipped }
+    }
+}
+
 /// Reads one answer.
 pub(crate) struct Speaker {
     speech: Arc<Speech>,
@@ -231,6 +280,7 @@ pub(crate) struct Speaker {
     reader: Option<Reader>,
     choice: usize,
     ids: BTreeSet<String>,
+    numbers: Numbers,
     /// Calls that are whole.
     pub(crate) calls: usize,
     /// Tokens of reasoning and its markers.
@@ -245,9 +295,24 @@ impl Speaker {
             speech: Arc::clone(speech),
             choice,
             ids: BTreeSet::new(),
+            numbers: Numbers::default(),
             calls: 0,
             reasoning_tokens: 0,
         }
+    }
+
+    /// Goes back to the beginning of the answer, to read what is left of it.
+    pub(crate) fn begin_again(&mut self) {
+        self.reader = Some(Reader::new(self.speech.format, &self.speech.tools, self.speech.begin));
+        (self.calls, self.reasoning_tokens) = (0, 0);
+        self.numbers = Numbers { told: self.numbers.told, ..Numbers::default() };
+        self.ids.clear();
+    }
+
+    /// All that is left has been read: what comes now is new.
+    pub(crate) fn goes_on(&mut self) {
+        let Numbers { told, begun, .. } = self.numbers;
+        self.numbers = Numbers { left: begun, skipped: told - begun, ..self.numbers };
     }
 
     /// The text of a special token that the reader has to see.
@@ -296,14 +361,19 @@ impl Speaker {
                     continue;
                 }
                 Part::CallBegun { index, id, name } => {
+                    self.numbers.begun += 1;
+                    let index = self.numbers.of(index);
+                    self.numbers.told = self.numbers.told.max(index + 1);
                     let begun = Some(CallBegun { id: self.id(index, id), name });
                     of_call(CallPiece { index, begun, arguments: String::new(), ended: None })
                 }
                 Part::CallArguments { index, json } => {
+                    let index = self.numbers.of(index);
                     of_call(CallPiece { index, begun: None, arguments: json, ended: None })
                 }
                 Part::CallEnded { index, complete } => {
                     self.calls += usize::from(complete);
+                    let index = self.numbers.of(index);
                     let ended = Some(complete);
                     of_call(CallPiece { index, begun: None, arguments: String::new(), ended })
                 }

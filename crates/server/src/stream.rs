@@ -200,6 +200,8 @@ impl<R: Render> State<R> {
                 self.render.failed(&error, &mut self.frames);
                 self.stage = Stage::Ended;
             }
+            // What was sent can't be taken back: the stream goes on behind it.
+            Some(Event::Piece { piece, .. }) if piece.again => {}
             Some(event) => self.render.event(event, &mut self.frames),
             None => {
                 self.render.end(&mut self.frames);

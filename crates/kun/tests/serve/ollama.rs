@@ -238,7 +238,7 @@ fn errors_are_one_text_that_names_the_field() {
         (CHAT, option("num_predict", json!(-3)), 400, "num_predict"),
         (CHAT, option("num_ctx", json!(65)), 400, "num_ctx"),
         (CHAT, option("num_ctx", json!(0)), 400, "num_ctx"),
-        (CHAT, option("mirostat", json!(2)), 400, "mirostat"),
+        (CHAT, option("mirostat", json!(3)), 400, "mirostat"),
         (CHAT, option("tfs_z", json!(0.5)), 400, "tfs_z"),
         (CHAT, option("stop", json!(vec!["x"; 17])), 400, "stop"),
         (CHAT, option("seed", json!("x")), 400, "seed"),

@@ -2,6 +2,7 @@
 //! or like a thought, where its answer has a form that leaves no choice.
 
 mod apis;
+mod thinking;
 
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use super::blocks::{self, BlockDelta, Blocks, ContentBlock};
 use crate::answers::{Answer, Totals};
 use crate::error::{ApiError, Dialect};
 use crate::job::Job;
-use crate::openai::{Timings, new_id};
+use crate::openai::{Repetition, Timings, new_id};
 use crate::running::{Ending, Event, Finish, StoppedBy};
 use crate::stream::{Frames, Render};
 
@@ -27,6 +27,9 @@ pub(crate) struct MessageAnswer {
     /// An addition to the original API.
     #[serde(skip_serializing_if = "Option::is_none")]
     timings: Option<Timings>,
+    /// That the answer repeated itself. An addition to the original API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repetition: Option<Repetition>,
 }
 
 /// Tokens that a request took.
@@ -66,6 +69,9 @@ pub(crate) enum StreamEvent {
         usage: Usage,
         /// An addition to the original API.
         timings: Timings,
+        /// That the answer repeated itself. An addition to the original API.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        repetition: Option<Repetition>,
     },
     MessageStop,
 }
@@ -117,6 +123,7 @@ impl Renderer {
             stop_sequence,
             usage: Usage::of(&ending),
             timings: Some(Timings::of(&Totals::of(&ending))),
+            repetition: Repetition::of(&ending),
             ..self.begun()
         }
     }
@@ -138,6 +145,7 @@ impl Renderer {
                 output_tokens: 0,
             },
             timings: None,
+            repetition: None,
         }
     }
 }
@@ -187,6 +195,7 @@ impl Render for Renderer {
                         delta: MessageDelta::of(&ending),
                         usage: Usage::of(&ending),
                         timings: Timings::of(&Totals::of(&ending)),
+                        repetition: Repetition::of(&ending),
                     },
                 );
             }

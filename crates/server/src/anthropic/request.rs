@@ -11,7 +11,7 @@ use super::content::{self, Content, Message};
 use crate::conversation;
 use crate::error::ApiError;
 use crate::forms::Wanted;
-use crate::job::{Caller, Job, Parameters, Seed, whole, within};
+use crate::job::{Caller, Job, Parameters, Seed, Thought, whole, within};
 use crate::model::ServedModel;
 use crate::openai::{LoopGuard, form, note_user};
 use crate::state::App;
@@ -126,8 +126,17 @@ pub(crate) struct Metadata {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = AnthropicThinking)]
 pub(crate) struct Thinking {
+    /// adaptive (as much as the model does by itself), enabled, or disabled.
     #[serde(rename = "type")]
     kind: String,
+    /// Tokens of thinking after which it is ended, with enabled.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 2_147_483_647)]
+    budget_tokens: Option<i64>,
+    /// Taken and without effect: thoughts are always shown.
+    #[serde(default)]
+    #[allow(dead_code, reason = "it is checked to be a text")]
+    display: Option<String>,
 }
 
 /// How the answer is to be made.
@@ -174,6 +183,7 @@ impl MessagesRequest {
             priority: self.priority,
             deadline_ms: self.deadline_ms,
             loop_guard: self.loop_guard.map(Into::into),
+            thought: thought(self.thinking.as_ref(), self.output_config.as_ref())?,
             ..Parameters::default()
         };
         let prompt = Prompt {
@@ -271,16 +281,13 @@ impl Prompt {
         let mut variables = Map::new();
         match self.thinking.as_ref().map(|thinking| thinking.kind.as_str()) {
             // As much as the model does by itself.
-            None | Some("adaptive") => {}
+            None | Some("adaptive" | "enabled") => {}
             // The name by which templates know it.
             Some("disabled") => drop(variables.insert("enable_thinking".to_owned(), false.into())),
             Some(other) => {
                 let shown: String = other.chars().take(40).collect();
-                let message = format!(
-                    "thinking.type {shown:?} is not supported by this version of the server; it must be adaptive or \
-                     disabled"
-                );
-                return Err(ApiError::unsupported("thinking.type", message));
+                let message = format!("thinking.type is {shown:?}; it must be adaptive, enabled or disabled");
+                return Err(ApiError::field("thinking.type", message));
             }
         }
         let Some(config) = &self.output_config else {
@@ -289,6 +296,19 @@ impl Prompt {
         let effort = config.effort.as_deref().map(|effort| ("output_config.effort", effort));
         templated::variables(Some(variables), effort)
     }
+}
+
+/// How much the model may think.
+fn thought(thinking: Option<&Thinking>, config: Option<&OutputConfig>) -> Result<Thought, ApiError> {
+    const BUDGET: &str = "thinking.budget_tokens";
+    let effort = config.and_then(|config| config.effort.clone());
+    let Some(thinking) = thinking else { return Ok(Thought { effort, ..Thought::default() }) };
+    let budget = whole(BUDGET, thinking.budget_tokens, 0, i64::from(i32::MAX))?;
+    if budget.is_some() != (thinking.kind == "enabled") {
+        let message = format!("{BUDGET} goes with thinking.type enabled, which needs it");
+        return Err(ApiError::field(BUDGET, message));
+    }
+    Ok(Thought { effort, is_off: thinking.kind == "disabled", ..Thought::default() }.with(BUDGET, budget))
 }
 
 /// Nothing, or a list with nothing in it.

@@ -18,7 +18,7 @@ use crate::answers::collect;
 use crate::body::Json;
 use crate::conversation::{self, check_count};
 use crate::error::ApiError;
-use crate::job::Caller;
+use crate::job::{Caller, Thought};
 use crate::model::ServedModel;
 use crate::running::Running;
 use crate::state::App;
@@ -129,7 +129,8 @@ pub(crate) async fn complete(
     request.refuse()?;
     let (model, clock) = find(&app, request.model.as_deref()).await?;
     let stream = request.stream.unwrap_or(true);
-    let parameters = request.options.unwrap_or_default().parameters(&model)?;
+    let mut parameters = request.options.unwrap_or_default().parameters(&model)?;
+    parameters.thought = thought(request.think.as_ref());
     let logprobs = logprobs(request.logprobs, request.top_logprobs)?;
     let form = wanted_form(request.format.as_ref())?;
     let tools = wire::of_chat(request.tools.as_ref(), None, None)?;
@@ -162,6 +163,15 @@ impl OllamaChatRequest {
     fn refuse(&self) -> Result<(), ApiError> {
         check_unset("truncate", self.truncate.as_ref(), "a chat that is too long is refused, never cut")?;
         check_unset("shift", self.shift.as_ref(), "an answer ends where the context does")
+    }
+}
+
+/// `think`: how much of it there may be.
+fn thought(think: Option<&Value>) -> Thought {
+    Thought {
+        effort: think.and_then(Value::as_str).map(str::to_owned),
+        is_off: think == Some(&Value::Bool(false)),
+        ..Thought::default()
     }
 }
 

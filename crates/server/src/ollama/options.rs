@@ -6,55 +6,28 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::job::{Parameters, Seed, whole};
 use crate::model::ServedModel;
-use crate::openai::{OneOrManyTexts, Texts};
+use crate::sampling_fields::with_sampling_fields;
 
-/// What an answer is to be like.
-///
-/// Options of loading that change the speed alone (`num_thread`, `num_gpu`, `main_gpu`, `num_batch`, `num_keep`, `numa`,
-/// `low_vram`, `f16_kv`, `use_mmap`, `use_mlock`) are taken and have no effect here.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = OllamaOptions)]
-pub(crate) struct Options {
-    #[serde(default)]
-    temperature: Option<f32>,
-    #[serde(default)]
-    top_k: Option<i64>,
-    #[serde(default)]
-    top_p: Option<f32>,
-    #[serde(default)]
-    min_p: Option<f32>,
-    #[serde(default)]
-    typical_p: Option<f32>,
-    #[serde(default)]
-    repeat_penalty: Option<f32>,
-    /// -1 for all of the context.
-    #[serde(default)]
-    repeat_last_n: Option<i64>,
-    #[serde(default)]
-    presence_penalty: Option<f32>,
-    #[serde(default)]
-    frequency_penalty: Option<f32>,
-    /// -1 for a random one.
-    #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    seed: Option<Seed>,
-    /// The most tokens of an answer; -1 and -2 for as many as there is room for.
-    #[serde(default)]
-    num_predict: Option<i64>,
-    /// The context that is at least wanted.
-    #[serde(default)]
-    num_ctx: Option<i64>,
-    #[serde(default)]
-    #[schema(value_type = Option<OneOrManyTexts>)]
-    stop: Option<Texts>,
-    /// 0: there is no other way of sampling.
-    #[serde(default)]
-    mirostat: Option<i64>,
-    /// 1: it is off.
-    #[serde(default)]
-    tfs_z: Option<f32>,
-    #[serde(default)]
-    penalize_newline: Option<bool>,
+with_sampling_fields! {
+    /// What an answer is to be like.
+    ///
+    /// Options of loading that change the speed alone (`num_thread`, `num_gpu`, `main_gpu`, `num_batch`, `num_keep`, `numa`,
+    /// `low_vram`, `f16_kv`, `use_mmap`, `use_mlock`) are taken and have no effect here.
+    #[derive(Debug, Default, Deserialize, ToSchema)]
+    #[schema(as = OllamaOptions)]
+    pub(crate) struct Options {
+        /// The most tokens of an answer; -1 and -2 for as many as there is room for.
+        #[serde(default)]
+        num_predict: Option<i64>,
+        /// The context that is at least wanted.
+        #[serde(default)]
+        num_ctx: Option<i64>,
+        /// 1: it is off.
+        #[serde(default)]
+        tfs_z: Option<f32>,
+        #[serde(default)]
+        penalize_newline: Option<bool>,
+    }
 }
 
 impl Options {
@@ -62,20 +35,9 @@ impl Options {
     pub(crate) fn parameters(self, model: &ServedModel) -> Result<Parameters, ApiError> {
         self.refuse(model)?;
         Ok(Parameters {
-            temperature: self.temperature,
-            top_p: self.top_p,
-            top_k: self.top_k,
-            min_p: self.min_p,
-            typical_p: self.typical_p,
-            repeat_penalty: self.repeat_penalty,
-            repeat_window: self.repeat_last_n,
-            frequency_penalty: self.frequency_penalty,
-            presence_penalty: self.presence_penalty,
             seed: self.seed.filter(|&seed| seed != RANDOM),
             max_tokens: self.num_predict.filter(|n| !ALL.contains(n)).map(|n| (n, "num_predict")),
-            stop_field: "stop",
-            stop: self.stop.unwrap_or_default().0,
-            ..Parameters::default()
+            ..self.said()
         })
     }
 
@@ -92,7 +54,6 @@ impl Options {
             return Err(ApiError::field("num_ctx", message));
         }
         for (param, is_set, possible) in [
-            ("mirostat", self.mirostat.is_some_and(|n| n != 0), "0"),
             ("tfs_z", self.tfs_z.is_some_and(|z| z != 1.0), "1"),
             ("penalize_newline", self.penalize_newline == Some(false), "true"),
         ] {

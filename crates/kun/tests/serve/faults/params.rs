@@ -196,7 +196,7 @@ fn particular() -> Vec<(u16, Api, &'static str, String, Expect)> {
             ("num_predict", "\"x\""),
             ("num_ctx", "1000000"),
             ("num_ctx", "-1"),
-            ("mirostat", "1"),
+            ("mirostat", "3"),
         ] {
             let name: &'static str = name;
             let place: &'static str = match name {

@@ -7,15 +7,14 @@ use serde_json::{Map, Value, json};
 use text::grammar::GrammarSource;
 use utoipa::ToSchema;
 
-use super::super::{
-    Debug, LoopGuard, NameOrObject, OneOrManyTexts, StreamOptions, Texts, check_metadata, form, note_user,
-};
+use super::super::{Debug, NameOrObject, StreamOptions, check_metadata, form, note_user};
 use super::input::{self, Input};
 use super::object::{Echo, ReasoningEcho, TextEcho};
 use crate::cache_doctor::Origin;
 use crate::error::ApiError;
 use crate::forms::Wanted;
-use crate::job::{Caller, Job, Parameters, Seed, whole};
+use crate::job::{Caller, Job, Parameters, Thought, whole};
+use crate::sampling_fields::with_sampling_fields;
 use crate::speech::Before;
 use crate::state::App;
 use crate::templated::{self, templated};
@@ -36,123 +35,92 @@ const INCLUDABLE: [&str; 8] = [
 ];
 const LOGPROBS: &str = "message.output_text.logprobs";
 
-/// A request to `/v1/responses`.
-#[derive(Debug, Deserialize, ToSchema)]
-pub(crate) struct ResponsesRequest {
-    input: Input,
-    /// The first model that is served, if none is named.
-    #[serde(default)]
-    model: Option<String>,
-    /// What the system says, before what it says in the input.
-    #[serde(default)]
-    instructions: Option<String>,
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 2147483647)]
-    max_output_tokens: Option<i64>,
-    /// 0 to 2; 0 takes the most probable token.
-    #[serde(default)]
-    #[schema(minimum = 0, maximum = 2)]
-    temperature: Option<f32>,
-    #[serde(default)]
-    #[schema(exclusive_minimum = 0, maximum = 1)]
-    top_p: Option<f32>,
-    /// Alternatives beside each token.
-    #[serde(default)]
-    #[schema(minimum = 0, maximum = 20)]
-    top_logprobs: Option<i64>,
-    /// `message.output_text.logprobs` for log-probabilities.
-    #[serde(default)]
-    include: Option<Vec<String>>,
-    #[serde(default)]
-    stream: Option<bool>,
-    #[serde(default)]
-    stream_options: Option<StreamOptions>,
-    /// Given back in the response.
-    #[serde(default)]
-    metadata: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    reasoning: Option<Reasoning>,
-    #[serde(default)]
-    text: Option<Text>,
-    /// Functions; tools of other servers are skipped.
-    #[serde(default)]
-    #[schema(value_type = Option<Vec<Object>>)]
-    tools: Option<Vec<Value>>,
-    #[serde(default)]
-    #[schema(value_type = Option<NameOrObject>)]
-    tool_choice: Option<Value>,
-    #[serde(default)]
-    parallel_tool_calls: Option<bool>,
-    #[serde(default)]
-    max_tool_calls: Option<i64>,
-    #[serde(default)]
-    truncation: Option<String>,
-    #[serde(default)]
-    store: Option<bool>,
-    #[serde(default)]
-    background: Option<bool>,
-    #[serde(default)]
-    previous_response_id: Option<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<NameOrObject>)]
-    conversation: Option<Value>,
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    prompt: Option<Value>,
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    context_management: Option<Value>,
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    moderation: Option<Value>,
-    #[serde(default)]
-    service_tier: Option<String>,
-    #[serde(default)]
-    prompt_cache_key: Option<String>,
-    #[serde(default)]
-    safety_identifier: Option<String>,
-    #[serde(default)]
-    user: Option<String>,
-
-    /// From here on additions to the original API. Choose among the K most probable tokens; 0 or -1 for all.
-    #[serde(default)]
-    #[schema(minimum = -1, maximum = 2147483647)]
-    top_k: Option<i64>,
-    #[serde(default)]
-    #[schema(minimum = 0, maximum = 1)]
-    min_p: Option<f32>,
-    #[serde(default, alias = "repetition_penalty")]
-    #[schema(minimum = 0.1, maximum = 10)]
-    repeat_penalty: Option<f32>,
-    #[serde(default)]
-    #[schema(minimum = -2, maximum = 2)]
-    frequency_penalty: Option<f32>,
-    #[serde(default)]
-    #[schema(minimum = -2, maximum = 2)]
-    presence_penalty: Option<f32>,
-    #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    seed: Option<Seed>,
-    #[serde(default)]
-    #[schema(value_type = Option<OneOrManyTexts>)]
-    stop: Option<Texts>,
-    /// Lower comes first.
-    #[serde(default)]
-    #[schema(minimum = -1000, maximum = 1000)]
-    priority: Option<i64>,
-    /// The request is of no use after so many milliseconds.
-    #[serde(default)]
-    #[schema(minimum = 1)]
-    deadline_ms: Option<i64>,
-    /// What is done when the answer repeats itself; without it what the server was started with.
-    #[serde(default)]
-    loop_guard: Option<LoopGuard>,
-    /// More variables for the template.
-    #[serde(default)]
-    #[schema(value_type = Option<Object>)]
-    chat_template_kwargs: Option<Map<String, Value>>,
-    #[serde(default)]
-    debug: Option<Debug>,
+with_sampling_fields! {
+    /// A request to `/v1/responses`.
+    #[derive(Debug, Deserialize, ToSchema)]
+    pub(crate) struct ResponsesRequest {
+        input: Input,
+        /// The first model that is served, if none is named.
+        #[serde(default)]
+        model: Option<String>,
+        /// What the system says, before what it says in the input.
+        #[serde(default)]
+        instructions: Option<String>,
+        #[serde(default)]
+        #[schema(minimum = 1, maximum = 2147483647)]
+        max_output_tokens: Option<i64>,
+        /// Alternatives beside each token.
+        #[serde(default)]
+        #[schema(minimum = 0, maximum = 20)]
+        top_logprobs: Option<i64>,
+        /// `message.output_text.logprobs` for log-probabilities.
+        #[serde(default)]
+        include: Option<Vec<String>>,
+        #[serde(default)]
+        stream: Option<bool>,
+        #[serde(default)]
+        stream_options: Option<StreamOptions>,
+        /// Given back in the response.
+        #[serde(default)]
+        metadata: Option<BTreeMap<String, String>>,
+        #[serde(default)]
+        reasoning: Option<Reasoning>,
+        /// Tokens of thinking after which it is ended; -1 for no limit.
+        #[serde(default)]
+        #[schema(minimum = -1, maximum = 2147483647)]
+        thinking_token_budget: Option<i64>,
+        /// The same as llama.cpp calls it.
+        #[serde(default, alias = "reasoning_budget")]
+        #[schema(minimum = -1, maximum = 2147483647)]
+        thinking_budget_tokens: Option<i64>,
+        #[serde(default)]
+        text: Option<Text>,
+        /// Functions; tools of other servers are skipped.
+        #[serde(default)]
+        #[schema(value_type = Option<Vec<Object>>)]
+        tools: Option<Vec<Value>>,
+        #[serde(default)]
+        #[schema(value_type = Option<NameOrObject>)]
+        tool_choice: Option<Value>,
+        #[serde(default)]
+        parallel_tool_calls: Option<bool>,
+        #[serde(default)]
+        max_tool_calls: Option<i64>,
+        #[serde(default)]
+        truncation: Option<String>,
+        #[serde(default)]
+        store: Option<bool>,
+        #[serde(default)]
+        background: Option<bool>,
+        #[serde(default)]
+        previous_response_id: Option<String>,
+        #[serde(default)]
+        #[schema(value_type = Option<NameOrObject>)]
+        conversation: Option<Value>,
+        #[serde(default)]
+        #[schema(value_type = Option<Object>)]
+        prompt: Option<Value>,
+        #[serde(default)]
+        #[schema(value_type = Option<Object>)]
+        context_management: Option<Value>,
+        #[serde(default)]
+        #[schema(value_type = Option<Object>)]
+        moderation: Option<Value>,
+        #[serde(default)]
+        service_tier: Option<String>,
+        #[serde(default)]
+        prompt_cache_key: Option<String>,
+        #[serde(default)]
+        safety_identifier: Option<String>,
+        #[serde(default)]
+        user: Option<String>,
+        /// More variables for the template.
+        #[serde(default)]
+        #[schema(value_type = Option<Object>)]
+        chat_template_kwargs: Option<Map<String, Value>>,
+        #[serde(default)]
+        debug: Option<Debug>,
+    }
 }
 
 /// How hard the model is asked to think.
@@ -195,8 +163,7 @@ impl ResponsesRequest {
         super::super::include_usage(stream, self.stream_options.as_ref())?;
         let logprobs = self.logprobs()?;
         let form = self.form()?;
-        let effort = self.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref());
-        let effort = effort.map(|effort| ("reasoning.effort", effort));
+        let effort = self.effort().map(|effort| ("reasoning.effort", effort));
         let mut variables = templated::variables(self.chat_template_kwargs.clone(), effort)?;
         let tools =
             wire::of_responses(self.tools.as_deref(), self.tool_choice.as_ref(), self.parallel_tool_calls)?;
@@ -298,23 +265,17 @@ impl ResponsesRequest {
 
     fn parameters(&self) -> Parameters {
         Parameters {
-            temperature: self.temperature,
-            top_p: self.top_p,
-            top_k: self.top_k,
-            min_p: self.min_p,
-            repeat_penalty: self.repeat_penalty,
-            frequency_penalty: self.frequency_penalty,
-            presence_penalty: self.presence_penalty,
-            seed: self.seed,
             max_tokens: self.max_output_tokens.map(|value| (value, "max_output_tokens")),
-            stop_field: "stop",
-            stop: self.stop.clone().unwrap_or_default().0,
-            priority: self.priority,
-            deadline_ms: self.deadline_ms,
-            loop_guard: self.loop_guard.map(Into::into),
+            thought: Thought { effort: self.effort().map(str::to_owned), ..Thought::default() }
+                .with("thinking_token_budget", self.thinking_token_budget)
+                .with("thinking_budget_tokens", self.thinking_budget_tokens),
             debug_cache: self.debug.as_ref().and_then(|debug| debug.cache).unwrap_or(false),
-            ..Parameters::default()
+            ..self.said()
         }
+    }
+
+    fn effort(&self) -> Option<&str> {
+        self.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref())
     }
 
     fn text_format(&self) -> Value {

@@ -110,6 +110,8 @@ pub(crate) struct ParameterFlags {
     /// The same seed gives the same answer [default: another one each time]
     #[arg(long, value_name = "N", value_parser = parameters::seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) samplers: parameters::SamplerFlags,
 }
 
 /// What an answer must look like.

@@ -1,5 +1,7 @@
 //! The numbers that a user may set, each with its range, wherever they come from: a flag or `/set` in a chat.
 
+mod samplers;
+
 use std::collections::hash_map::RandomState;
 use std::fmt::Display;
 use std::hash::BuildHasher;
@@ -9,6 +11,9 @@ use engine::request::{LoopGuard, Sampling};
 use weights::catalogue::PromptDefaults;
 
 use crate::cli::ParameterFlags;
+use samplers::Samplers;
+
+pub(crate) use samplers::SamplerFlags;
 
 /// The longest context that can be asked for, whatever the model.
 const CTX_MAX: usize = 1 << 20;
@@ -20,6 +25,7 @@ const MAX_TOKENS_DEFAULT: usize = 1024;
 pub(crate) struct Parameters {
     /// Everything but the seed, which is drawn anew for each answer unless it was given.
     sampling: Sampling,
+    samplers: Samplers,
     seed: Option<u64>,
     /// The most tokens in an answer.
     pub(crate) max_tokens: usize,
@@ -31,7 +37,14 @@ impl Default for Parameters {
     fn default() -> Self {
         let sampling =
             Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, ..Sampling::default() };
-        Parameters { sampling, seed: None, max_tokens: MAX_TOKENS_DEFAULT, loop_guard: LoopGuard::Recover }
+        let samplers = Samplers::default();
+        Parameters {
+            sampling,
+            samplers,
+            seed: None,
+            max_tokens: MAX_TOKENS_DEFAULT,
+            loop_guard: LoopGuard::Recover,
+        }
     }
 }
 
@@ -46,6 +59,7 @@ impl Parameters {
         sampling.top_p = flags.top_p.or(model.top_p).unwrap_or(sampling.top_p);
         sampling.min_p = flags.min_p.unwrap_or(sampling.min_p);
         sampling.repeat_penalty = flags.repeat_penalty.unwrap_or(sampling.repeat_penalty);
+        parameters.samplers = Samplers::new(&flags.samplers);
         parameters.seed = flags.seed;
         parameters.loop_guard = flags.loop_guard.unwrap_or(parameters.loop_guard);
         parameters.max_tokens = flags.max_tokens.unwrap_or(parameters.max_tokens);
@@ -56,7 +70,7 @@ impl Parameters {
     pub(crate) fn sampling(&self) -> Sampling {
         // The standard library's hasher is the only source of randomness at hand, and a seed needs no more.
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
-        Sampling { seed, ..self.sampling.clone() }
+        self.samplers.add_to(Sampling { seed, ..self.sampling.clone() })
     }
 
     /// Changes one parameter by its name, as flags spell it.
@@ -74,6 +88,7 @@ impl Parameters {
             "ctx" | "threads" => {
                 return Err(format!("{name} is fixed once the model is loaded: leave and use --{name}"));
             }
+            _ if let Some(set) = self.samplers.set(&name, value) => set?,
             _ => {
                 let names: Vec<&str> = self.shown().iter().map(|(name, _)| *name).collect();
                 return Err(format!("no parameter {name}: there are {}", names.join(", ")));
@@ -85,7 +100,7 @@ impl Parameters {
     /// Names and values, for people.
     pub(crate) fn shown(&self) -> Vec<(&'static str, String)> {
         let s = &self.sampling;
-        vec![
+        let mut shown = vec![
             ("temperature", s.temperature.to_string()),
             ("top-k", s.top_k.to_string()),
             ("top-p", s.top_p.to_string()),
@@ -94,7 +109,9 @@ impl Parameters {
             ("seed", self.seed.map_or("another one for each answer".to_owned(), |seed| seed.to_string())),
             ("max-tokens", self.max_tokens.to_string()),
             ("loop-guard", loop_guard_word(self.loop_guard).to_owned()),
-        ]
+        ];
+        shown.extend(self.samplers.shown());
+        shown
     }
 }
 
@@ -169,6 +186,8 @@ pub(crate) fn number<T: FromStr + PartialOrd + Display>(text: &str, min: T, max:
 
 #[cfg(test)]
 mod tests {
+    use engine::request::MirostatVersion;
+
     use super::*;
 
     #[test]
@@ -191,7 +210,11 @@ mod tests {
             let value = if name == "loop-guard" { "off" } else { "1" };
             parameters.set(name, value).expect(name);
         }
-        assert_eq!(parameters.sampling(), Sampling { seed: 1, ..parameters.sampling.clone() });
+        let sampling = parameters.sampling();
+        assert_eq!((sampling.seed, sampling.repeat_window, sampling.typical_p), (1, 1, 1.0));
+        let mirostat = sampling.mirostat.expect("it is on");
+        assert_eq!((mirostat.version, mirostat.tau, mirostat.eta), (MirostatVersion::One, 1.0, 1.0));
+        assert!(sampling.dry.is_some_and(|dry| dry.multiplier == 1.0) && sampling.lz.is_some());
         let is_set = |value: &str| value == "1" || value == "off";
         assert!(parameters.shown().iter().all(|(_, value)| is_set(value)), "{:?}", parameters.shown());
         parameters.set("top_p", "0.5").expect("underscores do as well");

@@ -119,7 +119,7 @@ pub(super) const HELP: &str = "\
 /clear             forget the conversation
 /system TEXT       tell the model how to behave (without TEXT: no longer)
 /set NAME VALUE    temperature, top-k, top-p, min-p, repeat-penalty, seed, max-tokens,
-                   loop-guard
+                   loop-guard, and the samplers that /show lists
 /show              the parameters
 /help              this list
 /exit              leave; so does Ctrl-D

@@ -70,11 +70,7 @@ impl Guard {
                 }
             }
         }
-        Guard {
-            repetitions,
-            attempts: 0,
-            found: None,
-        }
+        Guard { repetitions, attempts: 0, found: None }
     }
 
     /// How often the answer was taken back and chosen anew.

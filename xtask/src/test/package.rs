@@ -12,7 +12,8 @@ use crate::python::Python;
 use crate::steps::Steps;
 
 /// What the package and its tests import.
-const PACKAGES: &[&str] = &["pytest==9.2.0", "numpy>=2,<3", "tqdm==4.70.1"];
+const PACKAGES: &[&str] =
+    &["pytest==9.2.0", "numpy>=2,<3", "tqdm==4.70.1", "ray[data]==2.60.0", "pyarrow==26.0.1"];
 /// The module as cargo builds it, and as Python looks for it.
 const BUILT: &str = "lib_kun.so";
 const MODULE: &str = "_kun.abi3.so";

@@ -238,12 +238,17 @@ def test_an_engine_is_what_it_was_asked_to_be(tiny_path):
         engine.generate(["a" * 70], max_tokens=1)
         engine.generate(["a" * 70], max_tokens=1)
         assert engine.stats()["prefix_tokens_hit"] == 0
+
+
+def test_a_full_queue_is_told_and_a_list_waits_for_it(tiny_path):
+    with kun.Engine(tiny_path, memory="256MiB", threads=1, context=4096, sequences=1, queue=1) as engine:
         streams = []
         with pytest.raises(kun.QueueFull):
-            for _ in range(50):
-                streams.append(engine.generate_tokens({"token_ids": [97], **ENDLESS, "max_tokens": 100}))
-        # And yet a list of any length is answered.
-        assert len(engine.generate(["a"] * 50, max_tokens=1, ignore_eos=True)) == 50
+            while True:
+                streams.append(engine.generate_tokens({"token_ids": [97], **ENDLESS}))
+        with pytest.raises(kun.QueueFull):
+            engine.chat("a")
+        assert len(engine.generate(["a"] * 20, max_tokens=1, ignore_eos=True)) == 20
 
 
 @pytest.mark.parametrize(

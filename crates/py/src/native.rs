@@ -54,10 +54,11 @@ impl Open {
 }
 
 impl Drop for Open {
+    /// Whoever drops it may hold the interpreter, which threads of the runtime may wait for: they are not waited for.
     fn drop(&mut self) {
         self.local.shut_down();
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(LAST_WORDS);
+            runtime.shutdown_background();
         }
     }
 }
@@ -275,9 +276,13 @@ impl Native {
         }
         py.detach(|| {
             let open = self.open.write().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            if let Some(open) = open {
-                // Whoever waits for an answer has the engine still, and lets it go when told.
-                open.local.shut_down();
+            let Some(open) = open else { return };
+            open.local.shut_down();
+            // Whoever waits for an answer has the engine still, and lets it go when told.
+            if let Ok(mut open) = Arc::try_unwrap(open)
+                && let Some(runtime) = open.runtime.take()
+            {
+                runtime.shutdown_timeout(LAST_WORDS);
             }
         });
     }

@@ -399,10 +399,11 @@ class KunEngine:
 
     def publish_kv_events(self, publisher: Any) -> None:
         """Has each batch of the engine's KV events published, in its order."""
+        translated = KvEvents()
 
         def publish(events: list[dict[str, Any]]) -> None:
             try:
-                publisher.publish_batch([kv_event(event) for event in events])
+                publisher.publish_batch([translated(event) for event in events])
             except Exception:
                 # The router would only guess less well.
                 log.exception("KV events were not published")
@@ -431,19 +432,27 @@ def exposition(engine: Any) -> str:
     return "".join(f"kun_{name} {value}\n" for name, value in engine.stats().items() if isinstance(value, (int, float)))
 
 
-def kv_event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Dynamo's event for one of the engine's."""
-    hashes = [signed(value) for value in event.get("block_hashes", ())]
-    if event["type"] != "stored":
-        return {"type": event["type"], "block_hashes": hashes}
-    parent = event.get("parent_hash")
-    return {
-        "type": "stored",
-        "token_ids": event["token_ids"],
-        "num_block_tokens": [event["block_size"]] * len(hashes),
-        "block_hashes": hashes,
-        "parent_hash": None if parent is None else signed(parent),
-    }
+class KvEvents:
+    """Dynamo's events for the engine's, which also says that it has nothing any more, as Dynamo's publisher cannot."""
+
+    def __init__(self) -> None:
+        self.told: dict[int, None] = {}
+
+    def __call__(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        if event["type"] != "stored":
+            hashes = list(self.told) if event["type"] == "cleared" else [signed(h) for h in event["block_hashes"]]
+            for value in hashes:
+                self.told.pop(value, None)
+            return {"type": "removed", "block_hashes": hashes}
+        hashes, parent = [signed(h) for h in event["block_hashes"]], event.get("parent_hash")
+        self.told.update(dict.fromkeys(hashes))
+        return {
+            "type": "stored",
+            "token_ids": event["token_ids"],
+            "num_block_tokens": [event["block_size"]] * len(hashes),
+            "block_hashes": hashes,
+            "parent_hash": None if parent is None else signed(parent),
+        }
 
 
 def signed(value: int) -> int:
@@ -453,12 +462,12 @@ def signed(value: int) -> int:
 
 def snapshot_of(stats: Mapping[str, Any]) -> ComponentSnapshot:
     used, total = stats["pages_used"], stats["pages_total"]
-    prompt = stats["prompt_tokens"]
+    asked = stats["prefix_tokens_queried"]
     return ComponentSnapshot(
         kv_used_blocks=used,
         kv_total_blocks=total,
         gpu_cache_usage=used / max(total, 1),
-        kv_cache_hit_rate=stats["cached_tokens"] / prompt if prompt else None,
+        kv_cache_hit_rate=stats["prefix_tokens_hit"] / asked if asked else None,
     )
 
 
@@ -535,6 +544,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--tool-call-parser", help="Dynamo's parser of calls; the model's by default")
     parser.add_argument("--reasoning-parser", help="Dynamo's parser of thoughts; the model's by default")
     parser.add_argument("--drain-seconds", type=float, default=25, help="how long streams may go on after SIGTERM")
+    parser.add_argument(
+        "--system-port", type=int, default=0, help="where health and metrics are, below 32768; 0 is any that is free"
+    )
     add_common(parser)
     return parser
 
@@ -544,6 +556,12 @@ def frontend_arguments() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--router", choices=("kv", "round-robin"), default="kv")
+    parser.add_argument(
+        "--silence-seconds",
+        type=int,
+        default=300,
+        help="after so long without a token a worker counts as gone: longer than any waits for its first token",
+    )
     parser.add_argument("--migrations", type=int, default=3, help="how often a stream may go on with another worker")
     add_common(parser)
     return parser
@@ -561,7 +579,7 @@ def reach(args: argparse.Namespace) -> None:
     """Sets the address at which the other processes find this one, unless Dynamo's own variables say it."""
     address = args.advertise or ("127.0.0.1" if args.discovery in ("file", "mem") else None)
     if address is not None:
-        for plane in ("TCP_RPC", "TCP_RESPONSE_STREAM", "EVENT_PLANE"):
+        for plane in ("TCP_RPC", "TCP_RESPONSE_STREAM", "EVENT_PLANE", "SYSTEM"):
             os.environ.setdefault(f"DYN_{plane}_HOST", address)
 
 
@@ -569,6 +587,8 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["frontend"]:
         args = frontend_arguments().parse_args(argv[1:])
+        # Of a host that is cut off nothing else tells.
+        os.environ.setdefault("DYN_HTTP_BACKEND_STREAM_TIMEOUT_SECS", str(args.silence_seconds))
         run = serve(args)
     else:
         args = arguments().parse_args(argv)
@@ -576,6 +596,8 @@ def main(argv: list[str] | None = None) -> None:
         # Dynamo would end a shutdown that takes longer by force.
         seconds = str(int(args.drain_seconds) + KEPT_TO_CLEAN_UP_SECONDS)
         os.environ.setdefault("DYN_WORKER_GRACEFUL_SHUTDOWN_TIMEOUT", seconds)
+        # From there the frontends have the tokenizer too.
+        os.environ.setdefault("DYN_SYSTEM_PORT", str(args.system_port))
         run = work(args)
     reach(args)
     configure_dynamo_logging()

@@ -31,6 +31,7 @@ def pytest_configure(config):
 def cluster(tmp_path_factory):
     cluster = Cluster(tmp_path_factory.mktemp("cluster"))
     with contextlib.closing(cluster):
+        cluster.have(2)
         yield cluster
 
 
@@ -106,10 +107,7 @@ class Worker(Process):
         model, path = os.environ["KUN_TEST_CLUSTER_MODEL"], os.environ["KUN_TEST_CLUSTER_PATH"]
         arguments = ["--model", model, "--model-path", path, "--served-name", SERVED, "--threads", "1"]
         arguments += ["--drain-seconds", str(drain_seconds), "--context", "2048", "--memory", "1GiB"]
-        # Any port that is free. (A number over 32,767 would not be taken.)
-        variables = {"DYN_SYSTEM_PORT": "0", "DYN_SYSTEM_HOST": "127.0.0.1"}
-        variables["DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS"] = "0.2"
-        super().__init__(name, folder, arguments, variables)
+        super().__init__(name, folder, arguments, {"DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS": "0.2"})
 
     def get(self, path):
         address = re.search(r"System HTTP listener started.* address=(\S+)", self.log.read_text(errors="replace"))
@@ -136,7 +134,6 @@ class Cluster:
         self.folder, self.workers, self.started = folder, [], 0
         self.port = free_port()
         self.frontend = Process("frontend", folder, ["frontend", "--port", str(self.port)], {})
-        self.have(2)
 
     @property
     def url(self):

@@ -22,13 +22,13 @@ def test_a_prompt_goes_where_its_pages_are(two_workers):
     ask = lambda number: cluster.complete(prompt(number), max_tokens=2, temperature=0)
     together([lambda n=n: ask(n) for n in range(8)])
     filled = [worker.metrics() for worker in cluster.workers]
-    assert all(numbers["kun_prompt_tokens"] > 0 for numbers in filled), "both workers had some of the prompts"
+    assert all(numbers["kun_prefix_tokens_queried"] > 0 for numbers in filled), "both workers had some of the prompts"
     # The router hears of pages a moment after the answer.
     until(lambda: cached(ask(0)) > 0, "the first prompt is found again", seconds=10)
     again = [ask(number) for number in range(8)]
     for answer in again:
         assert cached(answer) >= answer["usage"]["prompt_tokens"] - 64, answer["usage"]
-    gained = [w.metrics()["kun_cached_tokens"] - f["kun_cached_tokens"] for w, f in zip(cluster.workers, filled)]
+    gained = [w.metrics()["kun_prefix_tokens_hit"] - f["kun_prefix_tokens_hit"] for w, f in zip(cluster.workers, filled)]
     assert all(tokens > 0 for tokens in gained), f"each worker had the prompts that it knew: {gained}"
 
 
@@ -95,7 +95,7 @@ def test_a_third_worker_takes_load(two_workers):
 
     def burst():
         together([lambda n=n: two_workers.complete(prompt(n), max_tokens=8) for n in range(100, 112)])
-        return third.metrics()["kun_prompt_tokens"] > 0
+        return third.metrics()["kun_prefix_tokens_queried"] > 0
 
     until(burst, "the third worker has prompts")
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import json
 import logging
 import os
 import signal
@@ -28,7 +29,7 @@ import uvloop
 from dynamo._core import backend
 from dynamo.llm import EngineType, EntrypointArgs, KvRouterConfig, ModelInput, RouterConfig, RouterMode
 from dynamo.llm import make_engine, run_input
-from dynamo.llm.exceptions import EngineShutdown, InvalidArgument, Unknown
+from dynamo.llm.exceptions import EngineShutdown, InvalidArgument, Unknown, WorkerUnavailable
 from dynamo.runtime import DistributedRuntime
 from dynamo.runtime.logging import configure_dynamo_logging
 
@@ -89,11 +90,11 @@ def lowered(request: Mapping[str, Any], request_id: str) -> dict[str, Any]:
     if len(given) > 1:
         raise InvalidArgument(f"guided_decoding has {given[0][0]} and {given[1][0]}; give one")
     for name, value in given:
-        asked[FORM_NAMES[name]] = value
+        asked[FORM_NAMES[name]] = json.dumps(value) if name == "json" and not isinstance(value, str) else value
     if given and request.get("require_reasoning"):
         raise InvalidArgument("guided_decoding after thoughts is not supported; turn the thoughts off")
     # A client has the tokens that it was sent, so none can be taken back: an answer that loops ends.
-    asked["loop_guard"] = "stop"
+    asked["loop_guard"] = "off" if asked["ignore_eos"] else "stop"
     return asked
 
 
@@ -229,7 +230,7 @@ def chunk_of(event: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, 
     if reason is None:
         return chunk
     if reason not in FINISH_REASONS:
-        raise Unknown(f"the engine ended an answer: {reason}")
+        raise Unknown(f"the answer ended: {event.get('error') or reason}")
     chunk["finish_reason"] = FINISH_REASONS[reason]
     if reason == "repetition":
         chunk["stop_reason"] = reason
@@ -244,8 +245,6 @@ def chunk_of(event: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, 
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": usage.get("cached_tokens", 0)},
     }
-    if event.get("prompt_logprobs"):
-        chunk["engine_data"] = {"prompt_logprobs": event["prompt_logprobs"]}
     return chunk
 
 
@@ -255,15 +254,25 @@ FINISH_REASONS = {"stop": "stop", "length": "length", "repetition": "stop", "can
 def logprobs_of(logprobs: list[Mapping[str, Any]]) -> dict[str, Any]:
     """The log probabilities of the chunk's tokens and, where they were asked for, of the likeliest ones."""
     fields: dict[str, Any] = {"log_probs": [one["logprob"] for one in logprobs]}
-    if any(one.get("top") for one in logprobs):
+    if any(one["top"] for one in logprobs):
         fields["top_logprobs"] = [
             [
-                {"rank": rank, "token_id": top["token_id"], "logprob": top["logprob"]}
-                for rank, top in enumerate(one.get("top") or (), 1)
+                {"rank": rank, "token_id": token, "logprob": logprob}
+                for rank, (token, logprob) in enumerate(one["top"], 1)
             ]
             for one in logprobs
         ]
     return fields
+
+
+def prompt_logprobs_of(tokens: list[int], logprobs: list[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
+    """The log probabilities of a prompt's tokens; the first has none."""
+    places: list[dict[str, Any] | None] = []
+    for token, one in zip(tokens[1:], logprobs, strict=True):
+        place = {str(other): {"rank": rank, "logprob": value} for rank, (other, value) in enumerate(one["top"], 1)}
+        place.setdefault(str(token), {"logprob": one["logprob"]})
+        places.append(place)
+    return [None, *places]
 
 
 # The worker.
@@ -298,6 +307,7 @@ class KunEngine:
         self.draining = False
         self.stopped = threading.Event()
         self.snapshots: threading.Thread | None = None
+        self.subscription: Any = None
 
     async def start(self, worker_id: int) -> backend.EngineConfig:
         info = self.engine.model_info()
@@ -306,10 +316,11 @@ class KunEngine:
             model=self.args.model_path,
             served_model_name=self.args.served_name,
             llm=backend.LlmRegistration(
-                context_length=info["context"],
-                kv_cache_block_size=info["page_size"],
+                context_length=info["context_tokens"],
+                kv_cache_block_size=info["page_tokens"],
                 total_kv_blocks=info["pages"],
                 max_num_seqs=info["sequences"],
+                max_num_batched_tokens=info["batch_tokens"],
             ),
         )
 
@@ -319,27 +330,43 @@ class KunEngine:
         asked = lowered(request, context.id())
         tokens = asked["token_ids"]
         link = prompt_link(tokens, len(tokens) - asked["already_generated"], context.trace_id)
-        try:
-            stream = self.engine.generate_tokens(asked)
-        except ValueError as error:
-            raise InvalidArgument(str(error)) from error
+        stream = await self.submitted(asked)
         self.streams[context.id()] = stream
         # Where traces are collected, Dynamo puts its own link on the first tokens; the second ones then set it right.
         links = 2
+        of_prompt: list[Mapping[str, Any]] = []
         try:
             async for event in stream:
+                of_prompt += event.get("prompt_logprobs", ())
                 if event.get("finish_reason") == "cancelled" and self.draining and not context.is_stopped():
                     raise EngineShutdown("this worker is going away")
                 chunk = chunk_of(event, request)
                 if links and chunk["token_ids"]:
                     links -= 1
                     chunk["worker_trace_link"] = link
+                if "finish_reason" not in chunk:
+                    yield chunk
+                    continue
+                if of_prompt:
+                    chunk["engine_data"] = {"prompt_logprobs": prompt_logprobs_of(tokens, of_prompt)}
                 yield chunk
-                if "finish_reason" in chunk:
-                    return
+                return
         finally:
             self.streams.pop(context.id(), None)
             stream.cancel()
+
+    async def submitted(self, asked: dict[str, Any]) -> Any:
+        """The stream of a request that the engine has taken."""
+        try:
+            if any(form in asked for form in FORM_NAMES.values()):
+                # It is compiled first, which may take a while.
+                return await asyncio.to_thread(self.engine.generate_tokens, asked)
+            return self.engine.generate_tokens(asked)
+        except kun.RequestError as error:
+            raise InvalidArgument(str(error)) from error
+        except kun.QueueFull as error:
+            # The frontend asks another worker.
+            raise WorkerUnavailable(str(error)) from error
 
     async def abort(self, context: Any) -> None:
         stream = self.streams.get(context.id())
@@ -367,6 +394,8 @@ class KunEngine:
         self.stopped.set()
         if self.snapshots is not None:
             await asyncio.to_thread(self.snapshots.join)
+        if self.subscription is not None:
+            self.subscription.close()
         engine, self.engine = self.engine, None
         await asyncio.to_thread(engine.close)
         log.info("the engine is closed")
@@ -408,7 +437,7 @@ class KunEngine:
                 # The router would only guess less well.
                 log.exception("KV events were not published")
 
-        self.engine.kv_events(publish)
+        self.subscription = self.engine.kv_events(publish)
 
     def component_metrics_dp_ranks(self) -> list[int]:
         return [0]

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
-import json
 import logging
 import os
 import signal
@@ -90,7 +89,7 @@ def lowered(request: Mapping[str, Any], request_id: str) -> dict[str, Any]:
     if len(given) > 1:
         raise InvalidArgument(f"guided_decoding has {given[0][0]} and {given[1][0]}; give one")
     for name, value in given:
-        asked[FORM_NAMES[name]] = json.dumps(value) if name == "json" and not isinstance(value, str) else value
+        asked[FORM_NAMES[name]] = value
     if given and request.get("require_reasoning"):
         raise InvalidArgument("guided_decoding after thoughts is not supported; turn the thoughts off")
     # A client has the tokens that it was sent, so none can be taken back: an answer that loops ends.
@@ -468,18 +467,19 @@ class KvEvents:
         self.told: dict[int, None] = {}
 
     def __call__(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        if event["type"] != "stored":
-            hashes = list(self.told) if event["type"] == "cleared" else [signed(h) for h in event["block_hashes"]]
-            for value in hashes:
-                self.told.pop(value, None)
-            return {"type": "removed", "block_hashes": hashes}
-        hashes, parent = [signed(h) for h in event["block_hashes"]], event.get("parent_hash")
-        self.told.update(dict.fromkeys(hashes))
+        if event["type"] == "cleared":
+            gone, self.told = list(self.told), {}
+            return {"type": "removed", "block_hashes": gone}
+        page, parent = signed(event["hash"]), event.get("parent")
+        if event["type"] == "removed":
+            self.told.pop(page, None)
+            return {"type": "removed", "block_hashes": [page]}
+        self.told[page] = None
         return {
             "type": "stored",
             "token_ids": event["token_ids"],
-            "num_block_tokens": [event["block_size"]] * len(hashes),
-            "block_hashes": hashes,
+            "num_block_tokens": [len(event["token_ids"])],
+            "block_hashes": [page],
             "parent_hash": None if parent is None else signed(parent),
         }
 

@@ -74,20 +74,22 @@ def test_a_worker_ends_its_streams_before_it_goes(two_workers):
 
 def test_a_stream_that_is_too_long_for_the_drain_goes_on_elsewhere(cluster):
     cluster.have(0)
-    leaving = cluster.add(drain_seconds=0)
-    cluster.have(1)
+    for _ in range(2):
+        cluster.add(drain_seconds=0)
+    cluster.have(2)
     settings = {"max_tokens": 300, "temperature": 0, "ignore_eos": True}
-    pieces = []
+    undisturbed = text(cluster.pieces(STORY, **settings))
+    pieces, leaving = [], None
     for piece in cluster.pieces(STORY, **settings):
         pieces.append(piece)
         if len(pieces) == 10:
-            assert cluster.busy() == [leaving]
-            cluster.add()
+            [leaving] = cluster.busy()
             leaving.child.send_signal(signal.SIGTERM)
+    assert text(pieces) == undisturbed
     assert leaving.end() == 0
-    assert "go on elsewhere" in leaving.log.read_text()
-    cluster.have(1)
-    assert text(pieces) == text(cluster.pieces(STORY, **settings))
+    assert "1 streams go on elsewhere" in leaving.log.read_text()
+    # The others are to have time again.
+    cluster.have(0)
 
 
 def test_a_third_worker_takes_load(two_workers):
@@ -130,7 +132,8 @@ def test_an_answer_has_its_schema(two_workers):
 def test_the_openai_client(two_workers):
     client = openai.OpenAI(base_url=two_workers.url + "/v1", api_key="none", max_retries=0)
     assert [model.id for model in client.models.list()] == [SERVED]
-    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    messages = [{"role": "system", "content": "You are a helpful AI assistant."}]
+    messages += [{"role": "user", "content": "What is the capital of France?"}]
     asked = {"model": SERVED, "messages": messages, "max_tokens": 32, "temperature": 0}
     whole = client.chat.completions.create(**asked, logprobs=True, top_logprobs=3)
     assert "Paris" in whole.choices[0].message.content and whole.choices[0].finish_reason == "stop"

@@ -25,7 +25,7 @@ def lowered(id="a request", **parts):
         ),
         ({"sampling_options": {"temperature": 0.5, "top_k": -1, "n": 1}}, {"temperature": 0.5, "top_k": 0}),
         ({"sampling_options": {"seed": -1}}, {"seed": 2**64 - 1}),
-        ({"sampling_options": {"guided_decoding": {"json": {"type": "object"}}}}, {"json_schema": '{"type": "object"}'}),
+        ({"sampling_options": {"guided_decoding": {"json": {"type": "object"}}}}, {"json_schema": {"type": "object"}}),
         ({"sampling_options": {"guided_decoding": {"choice": ["a", "b"], "regex": None}}}, {"choice": ["a", "b"]}),
         ({"output_options": {"logprobs": 2, "prompt_logprobs": 0}}, {"logprobs": 2, "prompt_logprobs": 0}),
         ({"routing": {"priority": 4, "dp_rank": 0, "lora_name": None}}, {"priority": 4}),
@@ -129,11 +129,15 @@ def test_log_probabilities():
 
 def test_events_have_signed_hashes_and_an_end():
     translated = dynamo.KvEvents()
-    stored = translated(
-        {"type": "stored", "parent_hash": 2**64 - 1, "block_hashes": [2**63, 7], "token_ids": [0] * 64, "block_size": 32}
-    )
-    assert stored["parent_hash"] == -1 and stored["block_hashes"] == [-(2**63), 7]
-    assert stored["num_block_tokens"] == [32, 32]
-    assert translated({"type": "removed", "block_hashes": [7]}) == {"type": "removed", "block_hashes": [7]}
+    stored = {"type": "stored", "hash": 2**63, "parent": 2**64 - 1, "token_ids": [7] * 32}
+    assert translated(stored) == {
+        "type": "stored",
+        "token_ids": [7] * 32,
+        "num_block_tokens": [32],
+        "block_hashes": [-(2**63)],
+        "parent_hash": -1,
+    }
+    assert translated({**stored, "hash": 7, "parent": None})["parent_hash"] is None
+    assert translated({"type": "removed", "hash": 7}) == {"type": "removed", "block_hashes": [7]}
     assert translated({"type": "cleared"}) == {"type": "removed", "block_hashes": [-(2**63)]}
     assert translated({"type": "cleared"}) == {"type": "removed", "block_hashes": []}

@@ -163,8 +163,8 @@ class Cluster:
         while len(self.workers) < count:
             self.add()
         # One that was killed is known until its lease is over.
-        known = self.folder / "discovery" / "v1" / "mdc"
-        until(lambda: len(list(known.iterdir())) == count, f"{count} workers are known")
+        known = self.folder / "discovery" / "v1" / "instances"
+        until(lambda: len(list(known.glob("*generate*"))) == count, f"{count} workers are known")
         if count:
             until(lambda: SERVED in self.get("/v1/models"), "the frontend knows the model")
 

@@ -7,7 +7,7 @@ import threading
 import jsonschema
 import openai
 import pytest
-from conftest import SERVED, until
+from processes import SERVED, until
 
 STORY = "Once upon a time there was a small town by the sea, and in it lived"
 
@@ -108,10 +108,10 @@ def test_a_client_that_leaves_frees_its_pages(two_workers):
     stream = two_workers.pieces(STORY, max_tokens=1500, ignore_eos=True)
     next(stream)
     [worker] = two_workers.busy()
-    assert worker.metrics()["kun_pages_used"] > before
+    until(lambda: worker.metrics()["kun_pages_used"] > before, "the worker says that pages are used")
     stream.close()
-    until(lambda: worker.metrics()["kun_running"] == 0, "the worker noticed", seconds=10)
-    assert worker.metrics()["kun_pages_used"] == before
+    until(lambda: worker.metrics()["kun_open"] == 0, "the worker noticed", seconds=10)
+    until(lambda: worker.metrics()["kun_pages_used"] == before, "the pages are free again")
 
 
 def test_an_answer_has_its_schema(two_workers):

@@ -2,6 +2,7 @@
 //! registries. What the tests need is fetched first, so nothing is skipped.
 
 mod clients;
+mod cluster;
 mod data;
 mod package;
 mod totals;
@@ -49,6 +50,7 @@ fn all(steps: &mut Steps) -> Result<Totals> {
     let mut totals = steps.step("tests", || tests(&data))?;
     clients::run(steps, &root, &target, &mut totals)?;
     package::run(steps, &root, &target, &mut totals)?;
+    cluster::run(steps, &root, &target, &mut totals)?;
     Ok(totals)
 }
 

@@ -9,6 +9,7 @@ use kun::local::{Local, Opening};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use server::Answer;
+use text::speech::Format;
 use text::tokenizer::Specials;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -261,6 +262,9 @@ impl Native {
         dict.set_item("bos_id", tokenizer.bos())?;
         dict.set_item("eos_ids", tokenizer.end_of_generation())?;
         dict.set_item("chat_template", &details.template_source)?;
+        // How it writes its thoughts and calls.
+        let speech = details.template_source.as_deref().map(|source| Format::of_template(source).name());
+        dict.set_item("speech", speech)?;
         Ok(dict)
     }
 

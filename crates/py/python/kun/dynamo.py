@@ -6,7 +6,7 @@
 A worker takes tokens and gives tokens: the templates, the tokenizer and the stop strings are the frontend's, which also chooses the
 worker, by the pages that each has cached, and takes a stream on to another one when its worker is gone.
 
-All that knows Dynamo's interfaces is in this file, as they are in 1.6. Needed is `ai-dynamo-runtime` alone.
+It is long because all that knows Dynamo's interfaces, as they are in 1.6, is in it. Needed is `ai-dynamo-runtime` alone.
 """
 
 from __future__ import annotations

@@ -261,7 +261,8 @@ class Engine:
 
     def model_info(self) -> dict[str, Any]:
         """What the model is and what the engine has room for: `name`, `architecture`, `context_tokens`, `vocabulary`,
-        `embedding`, `page_tokens`, `pages`, `sequences`, `bos_id`, `eos_ids`, `chat_template` and more.
+        `embedding`, `page_tokens`, `pages`, `sequences`, `bos_id`, `eos_ids`, `chat_template`, `speech` (the
+        name of how it writes its thoughts and calls) and more.
         """
         return self._native.model_info()
 

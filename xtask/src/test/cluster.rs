@@ -1,0 +1,44 @@
+//! A cluster on this host: the package as Dynamo's workers, beside its frontend. Both are processes of the tests.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::clients::count;
+use super::totals::Totals;
+use crate::python::Python;
+use crate::steps::Steps;
+use crate::{model_store, process};
+
+/// The runtime that workers need, and what the tests import.
+const PACKAGES: &[&str] = &[
+    "ai-dynamo-runtime==1.6.1",
+    "gguf==0.19.0",
+    "jsonschema==4.26.0",
+    "numpy>=2,<3",
+    "openai==3.57.0",
+    "pytest==9.2.0",
+];
+/// The model that is served, as `crates/py/tests/cluster/processes.py` has it.
+const MODEL: &str = "smollm2:135m";
+
+/// Runs the cluster's tests with the package that has been put together for its own.
+pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut Totals) -> Result<()> {
+    let data = target.join("test-data");
+    let python =
+        steps.step("cluster: environment", || Python::with_packages(&data.join("cluster-venv"), PACKAGES))?;
+    let tokenizer = data.join("tokenizer");
+    steps.step("cluster: tokenizer", || {
+        let script = root.join("crates/py/tests/cluster/make_tokenizer.py");
+        let model = model_store::pull(&target.join("debug").join("kun"), &data.join("home"), MODEL)?;
+        process::run(python.command().arg(script).arg(model).arg(&tokenizer))
+    })?;
+    steps.step("cluster", || {
+        let mut pytest = python.command();
+        pytest.args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/cluster"]);
+        pytest.current_dir(root.join("crates/py")).env("PYTHONPATH", data.join("package"));
+        pytest.env("PYTHONDONTWRITEBYTECODE", "1").env("KUN_HOME", data.join("home"));
+        pytest.env("KUN_TEST_TOKENIZER", &tokenizer);
+        count(&mut pytest, totals)
+    })
+}

@@ -8,6 +8,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use engine::request::LoopGuard;
 
+use crate::commands::batch::BatchArgs;
 use crate::commands::check::CheckArgs;
 use crate::commands::load::LoadArgs;
 use crate::parameters;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Measure how well a model predicts a text
     Perplexity(PerplexityArgs),
+    /// Answer a file of requests into a file, without a server
+    Batch(BatchArgs),
     /// Measure this machine, and how near to its limits a model runs
     Bench(BenchArgs),
     /// Measure a server under load: this one or any other that speaks as OpenAI's does

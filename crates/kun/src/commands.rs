@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod batch;
 pub(crate) mod bench;
 pub(crate) mod check;
 mod detokenize;
@@ -35,6 +36,7 @@ pub(crate) fn dispatch(command: Command, environment: &Environment, interrupts: 
         Command::Template(args) => template::run(&args, environment),
         Command::Perplexity(args) => perplexity::run(&args, environment),
         Command::Check(args) => check::run(&args),
+        Command::Batch(args) => batch::run(&args, environment),
         Command::Bench(args) => bench::run(&args, environment),
         Command::Load(args) => load::run(&args, environment, interrupts),
     }

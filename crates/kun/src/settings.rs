@@ -22,7 +22,7 @@ use crate::log::{LogFormat, LogLevel};
 
 pub(crate) use arguments::ServeArgs;
 pub(crate) use printed::printed;
-pub(crate) use table::Memory;
+pub(crate) use table::{Memory, memory_flag};
 
 /// What variables of the environment begin with.
 pub(crate) const VARIABLE_PREFIX: &str = "KUN_SERVE_";

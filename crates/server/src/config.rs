@@ -1,6 +1,7 @@
 //! What the service keeps within, checked. Flags, the environment and files are the binary's business.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use engine::request::LoopGuard;
@@ -42,6 +43,18 @@ pub struct Config {
     pub write_timeout: Duration,
     /// Who may ask; everybody if there are none.
     pub keys: Vec<Key>,
+    /// Where files and batches are kept; nowhere if it is none.
+    pub state_dir: Option<PathBuf>,
+    /// Bytes of all files together that clients have sent.
+    pub state_bytes_max: u64,
+    /// Bytes of one of them.
+    pub file_bytes_max: u64,
+    /// How many files a key may have.
+    pub files_max: usize,
+    /// Lines of a batch.
+    pub batch_lines_max: u64,
+    /// Lines of a batch that are asked at a time.
+    pub batch_concurrency: usize,
     /// Serve with TLS.
     pub tls: Option<Tls>,
     /// Hosts that the server answers to, beside this machine's own names. They are asked for on a loopback address, and
@@ -71,6 +84,12 @@ impl Default for Config {
             body_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(30),
             keys: Vec::new(),
+            state_dir: None,
+            state_bytes_max: 10 << 30,
+            file_bytes_max: 512 << 20,
+            files_max: 1000,
+            batch_lines_max: 50_000,
+            batch_concurrency: 32,
             tls: None,
             allowed_hosts: Vec::new(),
             cors: Vec::new(),

@@ -12,6 +12,7 @@ mod socket;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::batch;
 use crate::config::Config;
 use crate::health;
+use crate::kept::Kept;
 use crate::keys::Key;
 use crate::kv_feed;
 use crate::registry::Registry;
@@ -55,6 +58,14 @@ pub enum StartError {
         /// The system's word.
         #[source]
         error: io::Error,
+    },
+    /// What is kept from one start to the next can't be had.
+    #[error("cannot keep files and batches in {}: {why}", folder.display())]
+    State {
+        /// Where it is.
+        folder: PathBuf,
+        /// What is in the way.
+        why: String,
     },
 }
 
@@ -98,7 +109,12 @@ impl Server {
             Some(address) => Some(listen(address).await?),
             None => None,
         };
-        let app = Arc::new(App::new(config, models));
+        let mut app = App::new(config, models);
+        if let Some(folder) = app.config.state_dir.clone() {
+            let kept = Kept::open(&folder, &app.config);
+            app.kept = Some(Arc::new(kept.map_err(|why| StartError::State { folder, why })?));
+        }
+        let app = Arc::new(app);
         Ok(Server { listener, kv_feed, router: router(Arc::clone(&app)), app })
     }
 
@@ -124,12 +140,14 @@ impl Server {
     /// that the server is going.
     pub async fn run(self, end: impl Future<Output = ()>) {
         let Server { listener, kv_feed, router, app } = self;
+        let batches = tokio::spawn(batch::queue::work(Arc::clone(&app)));
         tokio::select! {
             () = accept(&listener, &router, &app) => {}
             () = health::watch(&app) => {}
             () = kv_feed::serve(kv_feed, &app) => {}
             () = drained(&app, end) => {}
         }
+        let _ = timeout(LAST_WORDS, batches).await;
     }
 }
 

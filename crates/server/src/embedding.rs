@@ -104,7 +104,11 @@ fn requests(
     for (index, input) in inputs.into_iter().enumerate() {
         let request = Request {
             embedding: Some(*pooling),
-            rank: Rank { owner: caller.owner, priority: 0, deadline: caller.deadline },
+            rank: Rank {
+                owner: caller.owner,
+                priority: caller.priority.unwrap_or(0),
+                deadline: caller.deadline,
+            },
             ..Request::new(input, 0)
         };
         let place = if count > 1 { format!("{field}[{index}]") } else { field.to_owned() };

@@ -73,6 +73,20 @@ impl Exchange {
         }
     }
 
+    /// A line of a batch, which came over no connection.
+    pub(crate) fn of_a_batch(route: &str, metrics: Arc<Metrics>) -> Self {
+        Exchange {
+            id: String::new(),
+            method: Method::POST,
+            route: route.to_owned(),
+            started: Instant::now(),
+            metrics,
+            holder: OnceLock::new(),
+            permit: OnceLock::new(),
+            progress: Mutex::default(),
+        }
+    }
+
     /// Says whose it is.
     pub(crate) fn is_of(&self, holder: Arc<Holder>) {
         let _ = self.holder.set(holder);

@@ -165,6 +165,11 @@ pub(crate) fn before(routes: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App
         .layer(middleware::from_fn_with_state(Arc::clone(app), exchange::observe))
 }
 
+/// Routes whose bugs are errors of one request alone, without the rest of the front.
+pub(crate) fn without_panics(routes: Router<Arc<App>>) -> Router<Arc<App>> {
+    routes.layer(middleware::from_fn(catch_panics))
+}
+
 /// A bug that one request brings out is an error of that request alone.
 async fn catch_panics(request: Request, next: Next) -> Response<Body> {
     // What a handler shares with others it shares through locks that survive a panic, and the engine's channels.

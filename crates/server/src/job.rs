@@ -31,6 +31,9 @@ const STOP_TOKENS_MAX: usize = 64;
 /// A request can't ask for more tokens than this, whatever the context.
 const MAX_TOKENS_MAX: i64 = i32::MAX as i64;
 
+/// The priority of what nobody waits for: below the lowest that a request can have.
+pub(crate) const PRIORITY_IDLE: i32 = 1_000_000;
+
 /// Prompts to answer, and how.
 #[derive(Debug)]
 pub(crate) struct Job {
@@ -86,6 +89,8 @@ pub(crate) struct Caller {
     pub(crate) deadline: Option<Instant>,
     /// Where it is noted what becomes of the request.
     pub(crate) exchange: Option<Arc<Exchange>>,
+    /// The priority of all that it asks, whatever it says; what it says, if it is none.
+    pub(crate) priority: Option<i32>,
 }
 
 /// What the APIs have in common, as it was said; what was not said is none.
@@ -309,7 +314,7 @@ impl Parameters {
             (Some(own), Some(server)) => Some(own.min(server)),
             (own, server) => own.or(server),
         };
-        Ok(Rank { owner: caller.owner, priority, deadline })
+        Ok(Rank { owner: caller.owner, priority: caller.priority.unwrap_or(priority), deadline })
     }
 }
 

@@ -103,6 +103,11 @@ impl KeyRing {
         }
     }
 
+    /// The holder with this number.
+    pub(crate) fn holder_with(&self, number: u64) -> Option<Arc<Holder>> {
+        self.holders.iter().find(|holder| holder.number() == number).cloned()
+    }
+
     fn holder(&self, key: &str) -> Option<Arc<Holder>> {
         let hash = hash(key);
         // Every entry is looked at, and none of them decides how long it takes.
@@ -173,7 +178,8 @@ impl Holder {
         }
     }
 
-    fn check_quotas(&self, now: Instant) -> Result<(), ApiError> {
+    /// Refuses while a quota is used up.
+    pub(crate) fn check_quotas(&self, now: Instant) -> Result<(), ApiError> {
         let mut windows = self.tally.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let quotas = [(self.key.tokens_per_minute, MINUTE, "minute"), (self.key.tokens_per_day, DAY, "day")];
         // The longest wait is the one that counts.

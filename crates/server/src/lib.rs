@@ -13,6 +13,7 @@
 mod admission;
 mod answers;
 mod anthropic;
+pub mod batch;
 mod bias;
 mod body;
 mod body_memory;
@@ -30,6 +31,7 @@ mod front;
 mod health;
 mod in_process;
 mod job;
+mod kept;
 pub mod keys;
 mod kv_feed;
 mod lowering;

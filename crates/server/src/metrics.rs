@@ -55,6 +55,12 @@ pub(crate) struct Answered {
     status: u16,
 }
 
+/// What became of a line of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct BatchLine {
+    outcome: &'static str,
+}
+
 /// Makes histograms with these buckets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Buckets(&'static [f64]);
@@ -86,6 +92,7 @@ pub(crate) struct Metrics {
     generated_tokens: Counters,
     finished: Family<Finish, Counter>,
     cancelled: Counters,
+    batch_lines: Family<BatchLine, Counter>,
 }
 
 impl Default for Metrics {
@@ -108,6 +115,7 @@ impl Default for Metrics {
             generated_tokens: Family::default(),
             finished: Family::default(),
             cancelled: Family::default(),
+            batch_lines: Family::default(),
         };
         metrics.register();
         metrics
@@ -119,6 +127,11 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("kun_requests", "Requests that were answered or left", self.requests.clone());
+        registry.register(
+            "kun_batch_lines",
+            "Lines of batches that have an answer",
+            self.batch_lines.clone(),
+        );
         let histograms: [(&[&str], &str, &Histograms); 8] = [
             (
                 &["kun_time_to_first_token_seconds", "vllm:time_to_first_token_seconds"],
@@ -188,6 +201,12 @@ impl Metrics {
         for name in ["kun_answers_finished", "vllm:request_success"] {
             registry.register(name, "Answers that ended, by how they did", self.finished.clone());
         }
+    }
+
+    /// A line of a batch has its answer.
+    pub(crate) fn batch_line(&self, completed: bool) {
+        let outcome = if completed { "completed" } else { "failed" };
+        self.batch_lines.get_or_create(&BatchLine { outcome }).inc();
     }
 
     /// A request has been answered, or left.

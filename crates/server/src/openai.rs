@@ -1,8 +1,10 @@
 //! The OpenAI-style routes: what their requests are lowered from and their answers are rendered to.
 
+pub(crate) mod batches;
 pub(crate) mod chat;
 pub(crate) mod completions;
 pub(crate) mod embeddings;
+pub(crate) mod files;
 pub(crate) mod form;
 pub(crate) mod logprobs;
 pub(crate) mod messages;

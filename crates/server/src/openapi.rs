@@ -19,7 +19,7 @@ use utoipa::{OpenApi, ToSchema};
 use crate::anthropic::messages;
 use crate::error::Dialect;
 use crate::ollama;
-use crate::openai::{chat, completions, embeddings, models, responses};
+use crate::openai::{batches, chat, completions, embeddings, files, models, responses};
 use crate::router::{Access, Route, routes};
 use crate::{health, metrics, page, tokens};
 
@@ -34,6 +34,15 @@ use crate::{health, metrics, page, tokens};
         models::show,
         embeddings::embed,
         responses::respond,
+        files::upload,
+        files::list,
+        files::show,
+        files::remove,
+        files::content,
+        batches::create,
+        batches::list,
+        batches::show,
+        batches::cancel,
         tokens::tokenize,
         tokens::detokenize,
         tokens::info,

@@ -14,7 +14,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use crate::anthropic::messages;
 use crate::error::ApiError;
 use crate::ollama;
-use crate::openai::{chat, completions, embeddings, models, responses};
+use crate::openai::{batches, chat, completions, embeddings, files, models, responses};
 use crate::state::App;
 use crate::{front, health, metrics, openapi, page, tokens};
 
@@ -46,6 +46,15 @@ pub(crate) fn routes() -> Vec<Route> {
         get("/v1/models/{*id}", Key, models::show),
         post("/v1/embeddings", Key, embeddings::embed),
         post("/v1/responses", Key, responses::respond),
+        post("/v1/files", Key, files::upload),
+        get("/v1/files", Key, files::list),
+        get("/v1/files/{id}", Key, files::show),
+        delete("/v1/files/{id}", Key, files::remove),
+        get("/v1/files/{id}/content", Key, files::content),
+        post("/v1/batches", Key, batches::create),
+        get("/v1/batches", Key, batches::list),
+        get("/v1/batches/{id}", Key, batches::show),
+        post("/v1/batches/{id}/cancel", Key, batches::cancel),
         post("/tokenize", Key, tokens::tokenize),
         post("/detokenize", Key, tokens::detokenize),
         get("/tokenizer_info", Key, tokens::info),
@@ -86,6 +95,12 @@ fn post<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access,
 
 fn delete<H: Handler<T, Arc<App>>, T: 'static>(path: &'static str, access: Access, handler: H) -> Route {
     Route { method: Method::DELETE, path, access, handler: on(MethodFilter::DELETE, handler) }
+}
+
+/// The routes with these paths, without what stands before them.
+pub(crate) fn routes_of(paths: &[&str]) -> Router<Arc<App>> {
+    let routes = routes().into_iter().filter(|route| paths.contains(&route.path));
+    routes.fold(Router::new(), |router, route| router.route(route.path, route.handler))
 }
 
 /// The service.

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::http::StatusCode;
+
 use crate::admission::{Admission, Place};
 use crate::body_memory::BodyMemory;
 use crate::config::Config;
 use crate::error::ApiError;
 use crate::front::Front;
+use crate::kept::Kept;
 use crate::model::ServedModel;
 use crate::registry::Registry;
 
@@ -18,6 +21,8 @@ pub(crate) struct App {
     pub(crate) front: Front,
     pub(crate) registry: Arc<Registry>,
     pub(crate) body_memory: BodyMemory,
+    /// Files and batches, if there is a folder for them.
+    pub(crate) kept: Option<Arc<Kept>>,
     admission: Admission,
     /// When the server started, in seconds since 1970.
     pub(crate) started_unix_seconds: u64,
@@ -27,6 +32,7 @@ impl App {
     pub(crate) fn new(config: Config, registry: Arc<Registry>) -> Self {
         App {
             body_memory: BodyMemory::new(config.body_memory_bytes),
+            kept: None,
             admission: Admission::new(),
             started_unix_seconds: unix_seconds(),
             front: Front::new(&config),
@@ -50,6 +56,14 @@ impl App {
     /// The second half of [`App::admit`], for those who have found the model already.
     pub(crate) async fn enter(&self, model: &ServedModel) -> Result<Place<'_>, ApiError> {
         self.admission.enter(model).await
+    }
+
+    /// What is kept of files and batches.
+    pub(crate) fn kept(&self) -> Result<Arc<Kept>, ApiError> {
+        self.kept.clone().ok_or_else(|| {
+            let message = "this server keeps no files: start it with --state-dir DIR";
+            ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", message).with_code("no_state_dir")
+        })
     }
 
     /// The models that are loaded.

@@ -106,8 +106,16 @@ struct Served {
 impl Served {
     fn start(kun: &Path, data: &Path, flags: &[&str]) -> Result<Self> {
         let log = data.join("server.log");
+        let state = data.join("state");
+        if state.exists() {
+            fs::remove_dir_all(&state)?;
+        }
         let mut command = Command::new(kun);
-        command.args(["serve", "--port", "0"]).args(flags).env("KUN_HOME", data.join("home"));
+        command
+            .args(["serve", "--port", "0", "--state-dir"])
+            .arg(state)
+            .args(flags)
+            .env("KUN_HOME", data.join("home"));
         command.stdout(Stdio::null()).stderr(fs::File::create(&log)?);
         let child = command.spawn().map_err(|e| process::not_started(&command, &e))?;
         let mut server = Served { child, url: String::new(), kv_events: String::new() };

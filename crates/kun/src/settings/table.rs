@@ -142,6 +142,28 @@ pub(super) static TABLE: &[Setting] = &[
         put(&mut s.server.body_bytes_max, bytes(v).map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)))
     }),
     one(
+        "state-dir",
+        "DIR",
+        "",
+        "Keep files and batches in this folder, for /v1/files and /v1/batches [default: none are taken]",
+        |s, v| put(&mut s.server.state_dir, Ok(Some(v.into()))),
+    ),
+    one("state-limit", "SIZE", "10GiB", "Size of all files together that clients have sent", |s, v| {
+        put(&mut s.server.state_bytes_max, bytes(v))
+    }),
+    one("file-limit", "SIZE", "512MiB", "Size of a file that a client sends", |s, v| {
+        put(&mut s.server.file_bytes_max, bytes(v))
+    }),
+    one("files-max", "N", "1000", "Files that a key may have, 1 to 100000", |s, v| {
+        put(&mut s.server.files_max, count(v, 1, 100_000))
+    }),
+    one("batch-lines-max", "N", "50000", "Lines of a batch, 1 to 10000000", |s, v| {
+        put(&mut s.server.batch_lines_max, count(v, 1, 10_000_000))
+    }),
+    one("batch-concurrency", "N", "32", "Lines of a batch that are answered at a time, 1 to 1024", |s, v| {
+        put(&mut s.server.batch_concurrency, count(v, 1, 1024))
+    }),
+    one(
         "keys",
         "FILE",
         "",
@@ -232,6 +254,11 @@ fn above_zero(time: Result<std::time::Duration, String>) -> Result<std::time::Du
         std::time::Duration::ZERO => Err("it must be more than 0".to_owned()),
         time => Ok(time),
     }
+}
+
+/// Parses `--memory` of other commands.
+pub(crate) fn memory_flag(text: &str) -> Result<Memory, String> {
+    memory(text.as_ref())
 }
 
 fn memory(value: &OsStr) -> Result<Memory, String> {

@@ -24,6 +24,7 @@ mod vocabulary;
 mod admission;
 mod anthropic;
 mod api_document;
+mod batches;
 mod control;
 mod embeddings;
 mod faults;

@@ -74,6 +74,16 @@ impl Server {
         server
     }
 
+    /// Kills it, and starts another one with the same folder, the tiny model and these flags.
+    pub(crate) fn killed_and_started(mut self, flags: &[&str]) -> Server {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it has ended");
+        let scratch = std::mem::replace(&mut self.scratch, Scratch::new());
+        let (model, state) = (scratch.path("small.gguf"), scratch.path("state"));
+        let flags = [&["--state-dir", state.to_str().expect("UTF-8")], flags].concat();
+        Server::with_models(scratch, &[model.to_str().expect("UTF-8")], &flags)
+    }
+
     /// What it has written to standard error so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.scratch.path("server.log")).unwrap_or_default()

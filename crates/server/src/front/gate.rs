@@ -63,7 +63,7 @@ fn check(app: &App, exchange: &Arc<Exchange>, request: &Request) -> Result<Calle
         return Err(ApiError::unavailable("shutting_down", "the server is shutting down", wait));
     }
     let deadline = deadline::of(request.headers(), app.config.request_timeout)?;
-    Ok(Caller { owner, deadline, exchange: Some(Arc::clone(exchange)) })
+    Ok(Caller { owner, deadline, exchange: Some(Arc::clone(exchange)), priority: None })
 }
 
 /// Against pages whose name is made to mean this machine (DNS rebinding): on an address that only this machine reaches,

@@ -32,6 +32,7 @@ pub(super) fn failure(error: StartError) -> Failure {
             };
             Failure::io(format!("cannot listen on {address}: {}{advice}", reason(&error)))
         }
+        StartError::State { .. } => Failure::io(format!("--state-dir: {error}")),
     }
 }
 

@@ -10,6 +10,7 @@ use engine::request::LoopGuard;
 
 use crate::commands::batch::BatchArgs;
 use crate::commands::check::CheckArgs;
+use crate::commands::export_hf::ExportArgs;
 use crate::commands::load::LoadArgs;
 use crate::parameters;
 use crate::settings::ServeArgs;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Rm(RmArgs),
     /// Show what is in a model file and the memory it needs
     Inspect(InspectArgs),
+    /// Write the tokenizer and the configuration as Hugging Face's libraries want them
+    ExportHf(ExportArgs),
     /// Turn text from standard input into token ids
     Tokenize(TokenizeArgs),
     /// Turn token ids from standard input into text

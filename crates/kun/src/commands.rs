@@ -4,6 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod bench;
 pub(crate) mod check;
 mod detokenize;
+pub(crate) mod export_hf;
 mod inspect;
 mod key;
 pub(crate) mod load;
@@ -37,6 +38,7 @@ pub(crate) fn dispatch(command: Command, environment: &Environment, interrupts: 
         Command::Perplexity(args) => perplexity::run(&args, environment),
         Command::Check(args) => check::run(&args),
         Command::Batch(args) => batch::run(&args, environment),
+        Command::ExportHf(args) => export_hf::run(&args, environment),
         Command::Bench(args) => bench::run(&args, environment),
         Command::Load(args) => load::run(&args, environment, interrupts),
     }

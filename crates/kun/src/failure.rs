@@ -15,7 +15,7 @@ use weights::store::StoreError;
 pub enum Kind {
     /// Whoever reads our output has gone (`kun … | head`). No trouble at all.
     ReaderGone = 0,
-    /// No trouble: what a command was to look for is there.
+    /// What a command was to look for is there, or a line of a batch has failed: it has been told.
     Found = 1,
     /// A flag, an argument or a file written by the user is wrong.
     Usage = 2,

@@ -8,9 +8,11 @@ mod bpe;
 mod characters;
 mod ends;
 mod fim;
+mod json;
 mod merge;
 mod pieces;
 mod pretokenizers;
+mod regex;
 mod specials;
 mod split;
 mod spm;
@@ -29,6 +31,7 @@ use spm::Spm;
 use wordpiece::WordPiece;
 
 pub use fim::Fim;
+pub use json::{ExportError, document};
 pub use specials::Specials;
 
 /// Encodes text with the vocabulary of one model, and decodes its tokens.

@@ -27,6 +27,7 @@ const PACKAGES: &[&str] = &[
     "schemathesis==4.32.5",
     "pyzmq==27.3.0",
     "msgpack==1.2.4",
+    "tokenizers==0.23.3",
 ];
 /// Those that want other versions of their libraries than the clients above, below `others`.
 const OTHER_PACKAGES: &[&str] =
@@ -62,6 +63,8 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
         let mut pytest = python.command();
         pytest.args(["-m", "pytest", "-q", "-rs", "--ignore=others"]).current_dir(root.join("xtask/clients"));
         pytest.env("KUN_TEST_URL", &server.url).env("KUN_TEST_KV_EVENTS", &server.kv_events);
+        // For what a client has of a model without a server.
+        pytest.env("KUN_TEST_BINARY", &kun).env("KUN_HOME", data.join("home"));
         count(&mut pytest, totals)
     })?;
     steps.step("clients: Python's other tests", || {

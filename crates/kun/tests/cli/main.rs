@@ -5,6 +5,7 @@ mod broken_files;
 mod chat;
 mod check;
 mod ctrl_c;
+mod export;
 mod kun;
 mod model;
 mod pull;

@@ -99,6 +99,39 @@ pub(crate) struct Set {
 }
 
 impl Set {
+    /// The set as regular expressions write it.
+    pub(crate) fn class(&self) -> String {
+        const NAMES: [(Classes, &str); 10] = [
+            (LETTER, r"\p{L}"),
+            (UPPER, r"\p{Lu}\p{Lt}"),
+            (LOWER, r"\p{Ll}"),
+            (CASELESS, r"\p{Lm}\p{Lo}"),
+            (MARK, r"\p{M}"),
+            (NUMBER, r"\p{N}"),
+            (PUNCTUATION, r"\p{P}"),
+            (SYMBOL, r"\p{S}"),
+            (CONTROL, r"\p{C}"),
+            (SPACE, r"\s"),
+        ];
+        let mut class = String::from(if self.negated { "[^" } else { "[" });
+        let mut left = self.classes;
+        for (classes, name) in NAMES {
+            if left & classes == classes {
+                class.push_str(name);
+                left &= !classes;
+            }
+        }
+        assert_eq!(left, 0, "no rule has a half of the marks");
+        for &(first, last) in self.ranges {
+            let (first, last) = (u32::from(first), u32::from(last));
+            class.push_str(&format!(r"\x{{{first:x}}}"));
+            if last > first {
+                class.push_str(&format!(r"-\x{{{last:x}}}"));
+            }
+        }
+        class + "]"
+    }
+
     /// The characters of these classes.
     pub(crate) const fn of(classes: Classes) -> Set {
         Set { classes, ranges: &[], negated: false }

@@ -233,6 +233,9 @@ def chunk_of(event: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str, 
     chunk["finish_reason"] = FINISH_REASONS[reason]
     if reason == "repetition":
         chunk["stop_reason"] = reason
+        # It is the beginning of what has its form, as at a limit.
+        if (request.get("sampling_options") or {}).get("guided_decoding"):
+            chunk["finish_reason"] = "length"
     elif reason == "stop" and (token := event.get("stop_token")) is not None:
         if token in ((request.get("stop_conditions") or {}).get("stop_token_ids_visible") or ()):
             tokens.append(token)

@@ -111,6 +111,9 @@ def test_the_last_chunk_says_why_and_how_much():
     assert "finish_reason" not in dynamo.chunk_of({"token_ids": [8], "finish_reason": None}, {})
     looped = dynamo.chunk_of({"token_ids": [], "finish_reason": "repetition", "usage": usage}, {})
     assert (looped["finish_reason"], looped["stop_reason"]) == ("stop", "repetition")
+    formed = {"sampling_options": {"guided_decoding": {"regex": "a+"}}}
+    looped = dynamo.chunk_of({"token_ids": [], "finish_reason": "repetition", "usage": usage}, formed)
+    assert (looped["finish_reason"], looped["stop_reason"]) == ("length", "repetition")
     with pytest.raises(Unknown, match="no numbers"):
         dynamo.chunk_of({"token_ids": [], "finish_reason": "error", "error": "no numbers"}, {})
 

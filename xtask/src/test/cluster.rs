@@ -1,6 +1,7 @@
 //! A cluster on this host: the package as Dynamo's workers, beside its frontend. Both are processes of the tests.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -11,14 +12,8 @@ use crate::steps::Steps;
 use crate::{model_store, process};
 
 /// The runtime that workers need, and what the tests import.
-const PACKAGES: &[&str] = &[
-    "ai-dynamo-runtime==1.6.1",
-    "gguf==0.19.0",
-    "jsonschema==4.26.0",
-    "numpy>=2,<3",
-    "openai==3.57.0",
-    "pytest==9.2.0",
-];
+const PACKAGES: &[&str] =
+    &["ai-dynamo-runtime==1.6.1", "jsonschema==4.26.0", "numpy>=2,<3", "openai==3.57.0", "pytest==9.2.0"];
 /// The model that is served, as `crates/py/tests/cluster/processes.py` has it.
 const MODEL: &str = "smollm2:135m";
 
@@ -29,9 +24,10 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
         steps.step("cluster: environment", || Python::with_packages(&data.join("cluster-venv"), PACKAGES))?;
     let tokenizer = data.join("tokenizer");
     steps.step("cluster: tokenizer", || {
-        let script = root.join("crates/py/tests/cluster/make_tokenizer.py");
-        let model = model_store::pull(&target.join("debug").join("kun"), &data.join("home"), MODEL)?;
-        process::run(python.command().arg(script).arg(model).arg(&tokenizer))
+        let kun = target.join("debug").join("kun");
+        model_store::pull(&kun, &data.join("home"), MODEL)?;
+        let mut export = Command::new(kun);
+        process::run(export.args(["export-hf", MODEL]).arg(&tokenizer).env("KUN_HOME", data.join("home")))
     })?;
     steps.step("cluster", || {
         let mut pytest = python.command();

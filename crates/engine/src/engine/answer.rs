@@ -33,8 +33,8 @@ impl Piece {
         Piece { chunk, generated: 0, reason, rewind_to: None, looped: false }
     }
 
-    fn back(len: usize) -> Self {
-        Piece { rewind_to: Some(len), ..Piece::more(Chunk::default(), None) }
+    fn back(Back { to, looped, reason }: Back) -> Self {
+        Piece { rewind_to: Some(to), looped, ..Piece::more(Chunk::default(), reason) }
     }
 }
 
@@ -142,7 +142,7 @@ fn free(
         Judgement::Hold => {
             Piece::more(Chunk::default(), is_full(sequence, context_tokens).then_some(FinishReason::Length))
         }
-        Judgement::Back(piece) => piece,
+        Judgement::Back(back) => Piece::back(back),
     })
 }
 
@@ -177,7 +177,7 @@ fn formed(
     }
     let mut chunk = Chunk::default();
     match judgement {
-        Judgement::Back(piece) => return Ok(piece),
+        Judgement::Back(back) => return Ok(Piece::back(back)),
         Judgement::Pass { held } if !form.is_complete() => sequence.release(&mut chunk, held),
         _ => {}
     }
@@ -251,7 +251,16 @@ enum Judgement {
     /// It is held back.
     Hold,
     /// It is taken back.
-    Back(Piece),
+    Back(Back),
+}
+
+/// Where an answer goes back to, and why.
+struct Back {
+    /// How many tokens remain, the prompt's among them.
+    to: usize,
+    looped: bool,
+    /// Set if it ends there.
+    reason: Option<FinishReason>,
 }
 
 /// Looks at the newest token: at the thinking, the texts that must not be said, and loops.
@@ -267,17 +276,15 @@ fn judge(sequence: &mut Sequence, form: Option<&FormState>) -> Result<Judgement,
     {
         bans.add(answer, place)?;
         guard.restart();
-        return Ok(Judgement::Back(Piece::back(prompt_tokens + place)));
+        return Ok(Judgement::Back(Back { to: prompt_tokens + place, looped: false, reason: None }));
     }
     let was_free = |place| form.is_none_or(|form| form.was_free_from(place));
+    let looped = |kept, reason| Judgement::Back(Back { to: prompt_tokens + kept, looped: true, reason });
     Ok(match guard.look(request, answer, thinking, was_free) {
         Verdict::Pass => Judgement::Pass { held: seen.begun },
         Verdict::Hold => Judgement::Hold,
-        Verdict::Rewind(kept) => Judgement::Back(Piece { looped: true, ..Piece::back(prompt_tokens + kept) }),
-        Verdict::Stop(kept) => {
-            let reason = Some(FinishReason::Repetition);
-            Judgement::Back(Piece { looped: true, reason, ..Piece::back(prompt_tokens + kept) })
-        }
+        Verdict::Rewind(kept) => looped(kept, None),
+        Verdict::Stop(kept) => looped(kept, Some(FinishReason::Repetition)),
     })
 }
 

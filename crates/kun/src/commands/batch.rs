@@ -149,7 +149,7 @@ fn registry(
     };
     let fleet = Arc::new(Fleet::gather(&settings, &wanted, environment)?);
     let registry = Registry::new(fleet.entries(), fleet.plan.models, Duration::ZERO, Arc::clone(&fleet) as _);
-    registry.insert(0, fleet.open_first(0)?);
+    registry.insert(0, fleet.open_first(0, &mut terminal::loading())?);
     Ok(registry)
 }
 

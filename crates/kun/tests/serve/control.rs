@@ -41,7 +41,7 @@ fn samplers_come_in_the_order_that_is_asked_for() {
     assert_eq!(text(&server, json!({"top_k": 5, "min_p": 0.3, "samplers": all})), usual);
     // Three letters that are about as probable as each other.
     let letters = |more: Value| {
-        let three = json!({"logit_bias": [["ABC", 100]], "temperature": 2, "max_tokens": 100});
+        let three = json!({"logit_bias": [["abc", 100]], "temperature": 2, "max_tokens": 100});
         text(&server, with(three, more))
     };
     let different = |text: &str| text.chars().collect::<std::collections::BTreeSet<_>>().len();

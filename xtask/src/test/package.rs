@@ -25,8 +25,8 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
         steps.step("python: environment", || Python::with_packages(&data.join("package-venv"), PACKAGES))?;
     let folder = data.join("package");
     steps.step("python: build", || {
-        // The whole workspace, as a crate by itself would have other features and be built anew.
-        process::run(process::cargo().args(["build", "--workspace"]))?;
+        // The whole workspace with its tests, as anything less would have other features and be built anew.
+        process::run(process::cargo().args(["build", "--workspace", "--all-targets"]))?;
         let package = folder.join("kun");
         fs::create_dir_all(&package)?;
         for entry in fs::read_dir(root.join("crates/py/python/kun"))? {

@@ -26,7 +26,7 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
     let folder = data.join("package");
     steps.step("python: build", || {
         // The whole workspace with its tests, as anything less would have other features and be built anew.
-        process::run(process::cargo().args(["build", "--workspace", "--all-targets"]))?;
+        process::run(process::cargo().args(["build", "--workspace", "--lib", "--bins", "--tests"]))?;
         let package = folder.join("kun");
         fs::create_dir_all(&package)?;
         for entry in fs::read_dir(root.join("crates/py/python/kun"))? {

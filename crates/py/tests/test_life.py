@@ -243,11 +243,17 @@ def test_an_engine_is_what_it_was_asked_to_be(tiny_path):
 def test_a_full_queue_is_told_and_a_list_waits_for_it(tiny_path):
     with kun.Engine(tiny_path, memory="256MiB", threads=1, context=4096, sequences=1, queue=1) as engine:
         streams = []
+
+        def chat_to_a_full_queue():
+            with pytest.raises(kun.QueueFull):
+                while True:
+                    streams.append(engine.generate_tokens({"token_ids": [97], **ENDLESS}))
+            engine.chat("a", max_tokens=1)
+
         with pytest.raises(kun.QueueFull):
-            while True:
-                streams.append(engine.generate_tokens({"token_ids": [97], **ENDLESS}))
-        with pytest.raises(kun.QueueFull):
-            engine.chat("a")
+            # What waits may begin just then, and there is room again.
+            for _ in range(20):
+                chat_to_a_full_queue()
         assert len(engine.generate(["a"] * 20, max_tokens=1, ignore_eos=True)) == 20
 
 

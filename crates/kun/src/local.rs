@@ -7,13 +7,12 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use engine::engine::Handle;
-use server::{Defaults, Details, InProcess, Registry};
+use server::{Defaults, Details, InProcess};
 use text::tokenizer::Tokenizer;
 use weights::download::Progress;
 use weights::store::Store;
 
-use crate::commands::serve::budget::{self, Wanted};
-use crate::commands::serve::fleet::Fleet;
+use crate::commands::serve::fleet;
 use crate::environment::Environment;
 use crate::{model_file, settings};
 
@@ -62,20 +61,9 @@ impl Local {
         let model = model.map_or_else(model_file::default_name, OsStr::to_owned);
         fetch(&model, &environment, told)?;
         settings.models = vec![model];
-        let (budget, auto) = budget::budget(settings.memory)?;
-        settings.server.body_memory_bytes = budget::bodies(budget, settings.server.body_bytes_max);
-        let wanted = Wanted {
-            budget,
-            auto,
-            bodies: settings.server.body_memory_bytes as u64,
-            connections_max: 0,
-            queue_max: settings.queue_max,
-            sequences_max: settings.sequences_max,
-            kv_tokens: settings.kv_tokens,
-        };
-        let fleet = Arc::new(Fleet::gather(&settings, &wanted, &environment)?);
-        let registry =
-            Registry::new(fleet.entries(), fleet.plan.models, settings.load_wait, Arc::clone(&fleet) as _);
+        // Nobody comes over a network.
+        settings.server.connections_max = 0;
+        let (fleet, registry) = fleet::prepare(&mut settings, &environment)?;
         let served = fleet.open_first(0, &mut |share| told(Opening::Loading(share)))?;
         let (name, handle, tokenizer) =
             (served.name.clone(), served.handle.clone(), Arc::clone(&served.tokenizer));

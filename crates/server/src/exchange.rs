@@ -61,23 +61,18 @@ struct Progress {
 impl Exchange {
     fn new(request: &Request, metrics: Arc<Metrics>) -> Self {
         let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
-        Exchange {
-            id: id_of(request),
-            method: request.method().clone(),
-            route: route.to_owned(),
-            started: Instant::now(),
-            metrics,
-            holder: OnceLock::new(),
-            permit: OnceLock::new(),
-            progress: Mutex::default(),
-        }
+        Exchange::begun(id_of(request), request.method().clone(), route, metrics)
     }
 
     /// A line of a batch, which came over no connection.
     pub(crate) fn of_a_batch(route: &str, metrics: Arc<Metrics>) -> Self {
+        Exchange::begun(String::new(), Method::POST, route, metrics)
+    }
+
+    fn begun(id: String, method: Method, route: &str, metrics: Arc<Metrics>) -> Self {
         Exchange {
-            id: String::new(),
-            method: Method::POST,
+            id,
+            method,
             route: route.to_owned(),
             started: Instant::now(),
             metrics,

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use engine::limits::Limits;
 use indicatif::ProgressBar;
 use server::batch::{BatchError, Counts, Ended, Progress, Runner, Survey, Task, survey};
 use server::{Config, Loader, Registry, ServedModel};
 
-use super::serve::budget::{self, Wanted};
-use super::serve::fleet::Fleet;
+use super::serve::fleet;
 use crate::environment::Environment;
 use crate::failure::{Failure, Outcome};
 use crate::settings::{self, Memory, Settings};
@@ -79,12 +79,12 @@ pub(crate) fn run(args: &BatchArgs, environment: &Environment) -> Outcome {
     }
     check_files(args)?;
     engine::give_back_freed_memory();
-    let config = Config::default();
+    let mut config = Config::default();
     let (input, output) = (args.input.clone(), args.output.clone());
     let mut task = Task::new(input, output, args.concurrency + WAITING, config.body_bytes_max);
     task.errors.clone_from(&args.errors);
     let found = survey(&task).map_err(failure)?;
-    let registry = registry(args, &found, &config, environment)?;
+    let registry = registry(args, &found, &mut config, environment)?;
     let runner = Runner::new(config, registry);
     let started = Instant::now();
     let progress = Progress::default();
@@ -117,11 +117,11 @@ fn check_files(args: &BatchArgs) -> Outcome {
     Ok(())
 }
 
-/// The model, loaded; none if there is nothing to ask it.
+/// The model, loaded; none if there is nothing to ask it. The configuration gets the memory that is for bodies.
 fn registry(
     args: &BatchArgs,
     found: &Survey,
-    config: &Config,
+    config: &mut Config,
     environment: &Environment,
 ) -> Outcome<Arc<Registry>> {
     if found.left == 0 {
@@ -129,26 +129,21 @@ fn registry(
     }
     let named = found.model.as_deref().map(OsStr::new).map(OsStr::to_owned);
     let model = args.model.clone().or(named).unwrap_or_else(model_file::default_name);
-    let (budget, auto) = budget::budget(args.memory)?;
     let alias = |alias: &String| (alias.clone(), model.to_string_lossy().into_owned());
-    let settings = Settings {
+    let mut settings = Settings {
         aliases: args.alias.iter().map(alias).collect(),
         models: vec![model.clone()],
+        memory: args.memory,
         ctx: args.ctx,
         threads: args.threads,
+        queue_max: Limits::default().queue_max.max(4 * args.concurrency),
+        sequences_max: Some(args.concurrency),
+        load_wait: Duration::ZERO,
+        server: Config { connections_max: 0, ..config.clone() },
         ..Settings::default()
     };
-    let wanted = Wanted {
-        budget,
-        auto,
-        bodies: budget::bodies(budget, config.body_bytes_max) as u64,
-        connections_max: 0,
-        queue_max: engine::limits::Limits::default().queue_max.max(4 * args.concurrency),
-        sequences_max: Some(args.concurrency),
-        kv_tokens: None,
-    };
-    let fleet = Arc::new(Fleet::gather(&settings, &wanted, environment)?);
-    let registry = Registry::new(fleet.entries(), fleet.plan.models, Duration::ZERO, Arc::clone(&fleet) as _);
+    let (fleet, registry) = fleet::prepare(&mut settings, environment)?;
+    *config = settings.server;
     registry.insert(0, fleet.open_first(0, &mut terminal::loading())?);
     Ok(registry)
 }

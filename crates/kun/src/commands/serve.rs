@@ -8,7 +8,7 @@ mod greeting;
 use std::sync::Arc;
 use std::time::Instant;
 
-use server::{Control, Registry, Server};
+use server::{Control, Server};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -19,8 +19,6 @@ use crate::interrupt::Interrupts;
 use crate::settings::{self, ServeArgs};
 use crate::signals::{Signals, Told};
 use crate::{log, open_files, output, terminal};
-use budget::Wanted;
-use fleet::Fleet;
 
 /// Threads that serve connections. The models' threads do the work that takes time.
 const CONNECTION_THREADS: usize = 2;
@@ -36,23 +34,10 @@ pub(crate) fn serve(args: &ServeArgs, environment: &Environment, interrupts: &In
     log::begin(settings.log_format, settings.log_level)?;
     // What is wrong with the files is said before the models are loaded.
     settings.front.apply(&mut settings.server)?;
-    let (budget, auto) = budget::budget(settings.memory)?;
-    settings.server.body_memory_bytes = budget::bodies(budget, settings.server.body_bytes_max);
-    let wanted = Wanted {
-        budget,
-        auto,
-        bodies: settings.server.body_memory_bytes as u64,
-        connections_max: settings.server.connections_max,
-        queue_max: settings.queue_max,
-        sequences_max: settings.sequences_max,
-        kv_tokens: settings.kv_tokens,
-    };
     open_files::raise_limit();
     engine::give_back_freed_memory();
     let runtime = runtime()?;
-    let fleet = Arc::new(Fleet::gather(&settings, &wanted, environment)?);
-    let registry =
-        Registry::new(fleet.entries(), fleet.plan.models, settings.load_wait, Arc::clone(&fleet) as _);
+    let (fleet, registry) = fleet::prepare(&mut settings, environment)?;
     // Before the models are loaded, which would be in vain if the address can't be had.
     let server = runtime
         .block_on(Server::bind(settings.server.clone(), Arc::clone(&registry)))

@@ -57,16 +57,22 @@ def test_a_stream_outlives_its_worker(two_workers, settings):
     assert text(pieces) == text(undisturbed) and pieces[-1][1] == "length"
 
 
-def test_a_worker_ends_its_streams_before_it_goes(two_workers):
-    cluster = two_workers
-    settings = {"max_tokens": 150, "temperature": 0, "ignore_eos": True}
-    undisturbed = text(cluster.pieces(STORY, **settings))
+def left_in_mid_stream(cluster, **settings):
+    """The pieces of a stream whose worker is told to go after ten of them, and that worker."""
     pieces, leaving = [], None
     for piece in cluster.pieces(STORY, **settings):
         pieces.append(piece)
         if len(pieces) == 10:
             [leaving] = cluster.busy()
             leaving.child.send_signal(signal.SIGTERM)
+    return pieces, leaving
+
+
+def test_a_worker_ends_its_streams_before_it_goes(two_workers):
+    cluster = two_workers
+    settings = {"max_tokens": 150, "temperature": 0, "ignore_eos": True}
+    undisturbed = text(cluster.pieces(STORY, **settings))
+    pieces, leaving = left_in_mid_stream(cluster, **settings)
     assert text(pieces) == undisturbed
     assert leaving.end() == 0, "a drained worker's exit code"
     log = leaving.log.read_text()
@@ -80,12 +86,7 @@ def test_a_stream_that_is_too_long_for_the_drain_goes_on_elsewhere(cluster):
     cluster.have(2)
     settings = {"max_tokens": 300, "temperature": 0, "ignore_eos": True}
     undisturbed = text(cluster.pieces(STORY, **settings))
-    pieces, leaving = [], None
-    for piece in cluster.pieces(STORY, **settings):
-        pieces.append(piece)
-        if len(pieces) == 10:
-            [leaving] = cluster.busy()
-            leaving.child.send_signal(signal.SIGTERM)
+    pieces, leaving = left_in_mid_stream(cluster, **settings)
     assert text(pieces) == undisturbed
     assert leaving.end() == 0
     assert "1 streams go on elsewhere" in leaving.log.read_text()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use engine::Cpu;
 use engine::limits::Limits;
-use server::{Details, Entry, Loader, ServedModel};
+use server::{Details, Entry, Loader, Registry, ServedModel};
 use weights::gguf::Gguf;
 
 use super::budget::{self, Needs, Plan, Wanted};
@@ -35,9 +35,32 @@ pub(crate) struct Member {
     pub(crate) details: Details,
 }
 
+/// The models of the settings with the memory shared out, and a registry of them. Nothing is loaded yet. The settings get
+/// the memory for bodies that the budget has room for.
+pub(crate) fn prepare(
+    settings: &mut Settings,
+    environment: &Environment,
+) -> Outcome<(Arc<Fleet>, Arc<Registry>)> {
+    let (budget, auto) = budget::budget(settings.memory)?;
+    settings.server.body_memory_bytes = budget::bodies(budget, settings.server.body_bytes_max);
+    let wanted = Wanted {
+        budget,
+        auto,
+        bodies: settings.server.body_memory_bytes as u64,
+        connections_max: settings.server.connections_max,
+        queue_max: settings.queue_max,
+        sequences_max: settings.sequences_max,
+        kv_tokens: settings.kv_tokens,
+    };
+    let fleet = Arc::new(Fleet::gather(settings, &wanted, environment)?);
+    let registry =
+        Registry::new(fleet.entries(), fleet.plan.models, settings.load_wait, Arc::clone(&fleet) as _);
+    Ok((fleet, registry))
+}
+
 impl Fleet {
-    /// Finds the models' files, fetches those that are not here, and shares out the memory. Nothing is loaded yet.
-    pub(crate) fn gather(settings: &Settings, wanted: &Wanted, environment: &Environment) -> Outcome<Fleet> {
+    /// Finds the models' files, fetches those that are not here, and shares out the memory.
+    fn gather(settings: &Settings, wanted: &Wanted, environment: &Environment) -> Outcome<Fleet> {
         let cpu = Arc::new(session::cpu(settings.threads, environment)?);
         let default = [model_file::default_name()];
         let typed = if settings.models.is_empty() { &default[..] } else { &settings.models };
@@ -58,7 +81,7 @@ impl Fleet {
     }
 
     /// The models as the registry lists them.
-    pub(crate) fn entries(&self) -> Vec<Entry> {
+    fn entries(&self) -> Vec<Entry> {
         let entry = |(model, share): (&Member, &budget::Share)| Entry {
             name: model.name.clone(),
             aliases: model.aliases.clone(),

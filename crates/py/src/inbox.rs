@@ -1,13 +1,15 @@
 //! What a task of the runtime gives to Python, which reads it in a thread that waits or in a loop of asyncio.
 //!
-//! A reader that may not wait leaves a function behind; it is called once, from a thread of the runtime, when there is
-//! something to read. What piles up is bounded by the answer that it belongs to.
+//! A reader that may not wait leaves a future behind, which is settled when there is something to read. What piles up is
+//! bounded by the answer that it belongs to, and joined where it can be: a reader that is late has fewer pieces to read.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
+
+use crate::wakes::{Reader, Wakes};
 
 /// How long a wait may keep Ctrl-C unseen.
 const SIGNALS_EVERY: Duration = Duration::from_millis(50);
@@ -17,13 +19,20 @@ const SIGNALS_EVERY: Duration = Duration::from_millis(50);
 pub(crate) struct Inbox<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
+    wakes: Arc<Wakes>,
 }
 
 #[derive(Debug)]
 struct State<T> {
     items: VecDeque<T>,
     ended: bool,
-    waiter: Option<Py<PyAny>>,
+    reader: Option<Reader>,
+}
+
+/// What can be read from an inbox.
+pub(crate) trait Piece: Sized {
+    /// Takes over the piece that follows, or gives it back if the two must be read one by one.
+    fn join(&mut self, next: Self) -> Option<Self>;
 }
 
 /// What there is to read.
@@ -36,14 +45,20 @@ pub(crate) enum Taken<T> {
     End,
 }
 
-impl<T> Inbox<T> {
-    pub(crate) fn new() -> Self {
-        let state = State { items: VecDeque::new(), ended: false, waiter: None };
-        Inbox { state: Mutex::new(state), filled: Condvar::new() }
+impl<T: Piece> Inbox<T> {
+    pub(crate) fn new(wakes: &Arc<Wakes>) -> Self {
+        let state = State { items: VecDeque::new(), ended: false, reader: None };
+        Inbox { state: Mutex::new(state), filled: Condvar::new(), wakes: Arc::clone(wakes) }
     }
 
     pub(crate) fn push(&self, item: T) {
-        self.change(|state| state.items.push_back(item));
+        self.change(|state| {
+            let rest = match state.items.back_mut() {
+                Some(last) => last.join(item),
+                None => Some(item),
+            };
+            state.items.extend(rest);
+        });
     }
 
     /// Nothing follows.
@@ -57,11 +72,11 @@ impl<T> Inbox<T> {
             return;
         }
         change(&mut state);
-        let waiter = state.waiter.take();
+        let reader = state.reader.take();
         drop(state);
         self.filled.notify_all();
-        if let Some(waiter) = waiter {
-            wake(&waiter);
+        if let Some(reader) = reader {
+            self.wakes.add(reader);
         }
     }
 
@@ -84,16 +99,16 @@ impl<T> Inbox<T> {
         }
     }
 
-    /// Calls `waiter` when there is something to read, at once if there is already. One that waits already is called,
-    /// as it would be forgotten.
-    pub(crate) fn notify(&self, waiter: Py<PyAny>) {
+    /// Wakes `reader` when there is something to read, which may be now. One that waits already is woken, as it would be
+    /// forgotten.
+    pub(crate) fn notify(&self, reader: Reader) {
         let mut state = self.lock();
         let (now, before) = match state.items.is_empty() && !state.ended {
-            true => (None, state.waiter.replace(waiter)),
-            false => (Some(waiter), None),
+            true => (None, state.reader.replace(reader)),
+            false => (Some(reader), None),
         };
         drop(state);
-        now.iter().chain(&before).for_each(wake);
+        now.into_iter().chain(before).for_each(|reader| self.wakes.add(reader));
     }
 
     fn wait(&self) -> Taken<T> {
@@ -109,9 +124,9 @@ impl<T> Inbox<T> {
 }
 
 /// Ends an inbox however the task ends that has this.
-pub(crate) struct Ends<T>(pub(crate) Arc<Inbox<T>>);
+pub(crate) struct Ends<T: Piece>(pub(crate) Arc<Inbox<T>>);
 
-impl<T> Drop for Ends<T> {
+impl<T: Piece> Drop for Ends<T> {
     fn drop(&mut self) {
         self.0.end();
     }
@@ -123,13 +138,4 @@ fn take<T>(state: &mut State<T>) -> Taken<T> {
         None if state.ended => Taken::End,
         None => Taken::Nothing,
     }
-}
-
-/// Calls a function of Python, unless the interpreter is about to end.
-fn wake(waiter: &Py<PyAny>) {
-    Python::try_attach(|py| {
-        if let Err(error) = waiter.call0(py) {
-            error.write_unraisable(py, None);
-        }
-    });
 }

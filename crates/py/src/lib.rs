@@ -12,6 +12,7 @@ mod inbox;
 mod native;
 mod request;
 mod streams;
+mod wakes;
 
 use pyo3::prelude::*;
 

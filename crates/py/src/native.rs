@@ -17,9 +17,10 @@ use tokio::task::JoinSet;
 use weights::download::Progress;
 
 use crate::events::KvSubscription;
-use crate::inbox::{Ends, Inbox};
+use crate::inbox::{Ends, Inbox, Piece};
 use crate::request::Forms;
 use crate::streams::{ByteStream, Task, TokenStream, post};
+use crate::wakes::Wakes;
 use crate::{errors, request};
 
 /// Threads that take answers over. The engine's threads do the work that takes time.
@@ -46,6 +47,7 @@ struct Open {
     forms: Forms,
     /// None only while it is being dropped.
     runtime: Option<Runtime>,
+    wakes: Arc<Wakes>,
 }
 
 impl Open {
@@ -66,6 +68,12 @@ impl Drop for Open {
 
 /// A request's number, and its status and body.
 type Ended = (usize, u16, Vec<u8>);
+
+impl Piece for Result<Ended, String> {
+    fn join(&mut self, next: Self) -> Option<Self> {
+        Some(next)
+    }
+}
 
 #[pymethods]
 impl Native {
@@ -91,7 +99,8 @@ impl Native {
             .enable_all()
             .build()
             .map_err(errors::internal)?;
-        let open = Arc::new(Open { local, forms: Forms::default(), runtime: Some(runtime) });
+        let wakes = Wakes::new(runtime.handle().clone());
+        let open = Arc::new(Open { local, forms: Forms::default(), runtime: Some(runtime), wakes });
         Ok(Native { open: RwLock::new(Some(open)), process: std::process::id() })
     }
 
@@ -121,7 +130,7 @@ impl Native {
         ended: Py<PyAny>,
     ) -> PyResult<()> {
         let open = self.open(py)?;
-        let answers = Arc::new(Inbox::<Result<Ended, String>>::new());
+        let answers = Arc::new(Inbox::<Result<Ended, String>>::new(&open.wakes));
         let (service, places) = (open.local.service.clone(), Arc::new(Semaphore::new(at_once.max(1))));
         let ends = Ends(Arc::clone(&answers));
         let all = async move {
@@ -158,7 +167,7 @@ impl Native {
     /// Asks a route and gives the answer as it comes.
     fn post(&self, py: Python<'_>, path: String, body: Vec<u8>) -> PyResult<ByteStream> {
         let open = self.open(py)?;
-        Ok(ByteStream::new(open.local.service.clone(), path, body, open.runtime().handle()))
+        Ok(ByteStream::new(open.local.service.clone(), path, body, open.runtime().handle(), &open.wakes))
     }
 
     /// Hands a request of token ids to the engine.
@@ -172,7 +181,7 @@ impl Native {
         }
         let submitted = py.detach(|| open.local.handle.submit(asked.request));
         let generation = submitted.map_err(|refused| errors::refused(py, &refused))?;
-        Ok(TokenStream::new(generation, open.runtime().handle()))
+        Ok(TokenStream::new(generation, open.runtime().handle(), &open.wakes))
     }
 
     /// The token ids of a text.

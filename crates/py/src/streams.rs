@@ -15,7 +15,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::errors;
-use crate::inbox::{Ends, Inbox, Taken};
+use crate::inbox::{Ends, Inbox, Piece, Taken};
+use crate::wakes::{Reader, Wakes};
 
 /// A task that ends when this is dropped.
 pub(crate) struct Task(pub(crate) JoinHandle<()>);
@@ -34,9 +35,25 @@ pub(crate) struct TokenStream {
     _task: Task,
 }
 
+impl Piece for Chunk {
+    fn join(&mut self, next: Self) -> Option<Self> {
+        let Chunk { rewind, tokens, logprobs, prompt_logprobs, embedding, finished } = next;
+        // What is taken back may be more than is here.
+        if rewind > 0 {
+            return Some(Chunk { rewind, tokens, logprobs, prompt_logprobs, embedding, finished });
+        }
+        self.tokens.extend(tokens);
+        self.logprobs.extend(logprobs);
+        self.prompt_logprobs.extend(prompt_logprobs);
+        self.embedding.extend(embedding);
+        self.finished = finished;
+        None
+    }
+}
+
 impl TokenStream {
-    pub(crate) fn new(mut generation: Generation, runtime: &Handle) -> Self {
-        let (inbox, cancel) = (Arc::new(Inbox::new()), Arc::new(Notify::new()));
+    pub(crate) fn new(mut generation: Generation, runtime: &Handle, wakes: &Arc<Wakes>) -> Self {
+        let (inbox, cancel) = (Arc::new(Inbox::new(wakes)), Arc::new(Notify::new()));
         let (to, cancelled) = (Arc::clone(&inbox), Arc::clone(&cancel));
         let task = runtime.spawn(async move {
             let _ends = Ends(Arc::clone(&to));
@@ -74,9 +91,9 @@ impl TokenStream {
         }
     }
 
-    /// Calls `waiter` once, from another thread, when `take` has something to say.
-    fn notify(&self, waiter: Py<PyAny>) {
-        self.inbox.notify(waiter);
+    /// Settles `future`, which belongs to `event_loop`, when `take` has something to say.
+    fn notify(&self, event_loop: Py<PyAny>, future: Py<PyAny>) {
+        self.inbox.notify(Reader { event_loop, future });
     }
 
     /// Asks the engine to end this answer; its last piece says that it was cancelled.
@@ -98,9 +115,27 @@ enum Part {
     Broken(String),
 }
 
+impl Piece for Part {
+    fn join(&mut self, next: Self) -> Option<Self> {
+        match (self, next) {
+            (Part::Bytes(bytes), Part::Bytes(next)) => {
+                bytes.extend_from_slice(&next);
+                None
+            }
+            (_, next) => Some(next),
+        }
+    }
+}
+
 impl ByteStream {
-    pub(crate) fn new(service: InProcess, path: String, body: Vec<u8>, runtime: &Handle) -> Self {
-        let inbox = Arc::new(Inbox::new());
+    pub(crate) fn new(
+        service: InProcess,
+        path: String,
+        body: Vec<u8>,
+        runtime: &Handle,
+        wakes: &Arc<Wakes>,
+    ) -> Self {
+        let inbox = Arc::new(Inbox::new(wakes));
         let to = Arc::clone(&inbox);
         let task = runtime.spawn(async move {
             let _ends = Ends(Arc::clone(&to));
@@ -133,9 +168,9 @@ impl ByteStream {
         }
     }
 
-    /// Calls `waiter` once, from another thread, when `take` has something to say.
-    fn notify(&self, waiter: Py<PyAny>) {
-        self.inbox.notify(waiter);
+    /// Settles `future`, which belongs to `event_loop`, when `take` has something to say.
+    fn notify(&self, event_loop: Py<PyAny>, future: Py<PyAny>) {
+        self.inbox.notify(Reader { event_loop, future });
     }
 
     /// Ends the answer; nothing more comes.

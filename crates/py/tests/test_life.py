@@ -55,6 +55,32 @@ def test_a_loop_of_asyncio_runs_many_answers_and_is_not_held_up(tiny):
     asyncio.run(main())
 
 
+def test_loops_of_several_threads_share_an_engine(tiny):
+    async def tokens(max_tokens):
+        request = {"token_ids": [97], **ENDLESS, "max_tokens": max_tokens}
+        return sum([len(piece["token_ids"]) async for piece in tiny.generate_tokens(request)])
+
+    async def main():
+        return await asyncio.gather(*(tokens(20 + number) for number in range(10)))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for counts in pool.map(lambda _: asyncio.run(main()), range(8)):
+            assert counts == list(range(20, 30))
+
+
+def test_a_reader_that_is_late_has_its_pieces_at_once(tiny):
+    request = {"token_ids": [97], **ENDLESS, "max_tokens": 50, "logprobs": 1}
+    one_by_one = list(tiny.generate_tokens(request))
+    late = tiny.generate_tokens(request)
+    wait_until(lambda: tiny.stats()["open"] == 0)
+    # The task that takes them over may be a moment behind the engine.
+    time.sleep(0.2)
+    [piece] = late
+    for part in ("token_ids", "logprobs"):
+        assert piece[part] == [item for earlier in one_by_one for item in earlier[part]] and len(piece[part]) == 50
+    assert piece["finish_reason"] == "length" and piece["usage"]["completion_tokens"] == 50
+
+
 def test_a_task_that_is_cancelled_leaves_nothing_running(tiny):
     async def main():
         async def read():

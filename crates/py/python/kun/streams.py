@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from typing import Any
 
 from . import _kun, errors
@@ -21,16 +21,16 @@ async def next_of(native: Any) -> Any:
             return part
         loop = asyncio.get_running_loop()
         there = loop.create_future()
-
-        def wake() -> None:
-            # From a thread of the engine's; the loop may be gone by then, and the one who waits as well.
-            try:
-                loop.call_soon_threadsafe(lambda: there.done() or there.set_result(None))
-            except RuntimeError:
-                pass
-
-        native.notify(wake)
+        native.notify(loop, there)
         await there
+
+
+def settle(futures: list[asyncio.Future[None]]) -> None:
+    """Wakes those who wait for them; called in their loop for all whose pieces came together."""
+    for future in futures:
+        # The one who waited may be gone by then.
+        if not future.done():
+            future.set_result(None)
 
 
 class TokenStream:
@@ -65,8 +65,8 @@ class TokenStream:
     def __aiter__(self) -> AsyncIterator[dict[str, Any]]:
         return self
 
-    async def __anext__(self) -> dict[str, Any]:
-        return await next_of(self._native)
+    def __anext__(self) -> Awaitable[dict[str, Any]]:
+        return next_of(self._native)
 
     def cancel(self) -> None:
         """Ends the answer; the last piece says `"cancelled"`, unless it ended by itself in the meantime."""

@@ -4,6 +4,7 @@
 mod clients;
 mod cluster;
 mod data;
+mod debian;
 mod package;
 mod totals;
 

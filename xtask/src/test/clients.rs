@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::debian;
 use super::totals::Totals;
 use crate::process;
 use crate::python::Python;
@@ -38,7 +39,7 @@ const EXAMPLES: &str = "200";
 const CHECKS: &str =
     "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 /// The browser, as Debian has it.
-const BROWSER: &str = "/usr/bin/chromium";
+const BROWSER: &str = "chromium";
 
 /// Runs all of them and adds up what they say.
 pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut Totals) -> Result<()> {
@@ -51,7 +52,7 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
     let node = steps
         .step("clients: Node", || node_folder(&root.join("xtask/clients"), &data.join("clients-node")))?;
     let page = steps.step("clients: the page's tools", || {
-        browser()?;
+        debian::provide(BROWSER, BROWSER)?;
         node_folder(&root.join("crates/server/page"), &data.join("page"))
     })?;
     steps.step("page: types, and the bundle that is committed", || {
@@ -183,18 +184,6 @@ fn npm(folder: &Path) -> Command {
     let mut npm = Command::new("npm");
     npm.current_dir(folder);
     npm
-}
-
-/// Installs the browser where that can be done without asking.
-fn browser() -> Result<()> {
-    if Path::new(BROWSER).is_file() {
-        return Ok(());
-    }
-    println!("installing chromium");
-    process::run(Command::new("apt-get").args(["update", "-qq"]))?;
-    let mut install = Command::new("apt-get");
-    install.args(["install", "-y", "-qq", "chromium"]).env("DEBIAN_FRONTEND", "noninteractive");
-    process::run(&mut install).context("the browser test needs chromium: apt-get install chromium")
 }
 
 /// Runs a test runner, passes its output on and adds up its totals.

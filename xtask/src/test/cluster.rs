@@ -1,4 +1,5 @@
-//! A cluster on this host: the package as Dynamo's workers, beside its frontend. Both are processes of the tests.
+//! Clusters on this host, and on two that are namespaces of it: the package as Dynamo's workers, beside its frontend. All are
+//! processes of the tests.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,6 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::clients::count;
+use super::debian;
 use super::totals::Totals;
 use crate::python::Python;
 use crate::steps::Steps;
@@ -29,12 +31,32 @@ pub(super) fn run(steps: &mut Steps, root: &Path, target: &Path, totals: &mut To
         let mut export = Command::new(kun);
         process::run(export.args(["export-hf", MODEL]).arg(&tokenizer).env("KUN_HOME", data.join("home")))
     })?;
-    steps.step("cluster", || {
+    let pytest = |tests: &[&str]| {
         let mut pytest = python.command();
-        pytest.args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/cluster"]);
+        pytest.args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"]).args(tests);
         pytest.current_dir(root.join("crates/py")).env("PYTHONPATH", data.join("package"));
         pytest.env("PYTHONDONTWRITEBYTECODE", "1").env("KUN_HOME", data.join("home"));
         pytest.env("KUN_TEST_TOKENIZER", &tokenizer);
-        count(&mut pytest, totals)
+        pytest
+    };
+    steps.step("cluster", || count(&mut pytest(&["tests/cluster"]), totals))?;
+    steps.step("cluster: two hosts", || {
+        debian::provide("etcd", "etcd-server")?;
+        debian::provide("ip", "iproute2")?;
+        count(&mut in_own_network(&pytest(&["-o", "pythonpath=tests/cluster", "tests/hosts"])), totals)
     })
+}
+
+/// A command in a network and with a `/run` of its own, which end with it. Nobody has to be root for it.
+fn in_own_network(command: &Command) -> Command {
+    let mut own = Command::new("unshare");
+    own.args(["--map-root-user", "--net", "--mount", "sh", "-c"]);
+    own.arg("mount -t tmpfs tmpfs /run && exec \"$@\"").arg("sh");
+    own.arg(command.get_program()).args(command.get_args());
+    own.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        own.current_dir(folder);
+    }
+    own.env("KUN_TEST_OWN_NETWORK", "1");
+    own
 }

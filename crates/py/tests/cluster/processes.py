@@ -1,6 +1,6 @@
 """A cluster on this host: Dynamo's frontend and workers, each a process of its own, that find each other by files.
 
-Every process is ended by its id, and has a log that a failure shows.
+Every process is ended by its id, and has a log that a failure shows. `tests/hosts` has them on several hosts.
 """
 
 import contextlib
@@ -40,14 +40,15 @@ def free_port():
 
 
 class Process:
-    """`python -m kun.dynamo` with these arguments."""
+    """`python -m kun.dynamo` with these arguments, on this host or within another one's namespace."""
 
-    def __init__(self, name, folder, arguments, variables):
+    def __init__(self, name, folder, arguments, variables, within=()):
         self.name, self.log = name, folder / f"{name}.log"
         environment = {**os.environ, "DYN_FILE_KV": str(folder / "discovery"), "DYN_SDK_DISABLE_ANSI_LOGGING": "1"}
+        discovery = () if "--discovery" in arguments else ("--discovery", "file")
         with self.log.open("wb") as log:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "kun.dynamo", *arguments, "--discovery", "file"],
+                [*within, sys.executable, "-m", "kun.dynamo", *arguments, *discovery],
                 env={**environment, **variables},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -75,10 +76,11 @@ class Process:
 
 
 class Worker(Process):
-    def __init__(self, name, folder, drain_seconds):
+    def __init__(self, name, folder, drain_seconds, more=(), variables=None, within=()):
         arguments = ["--model", MODEL, "--model-path", os.environ[TOKENIZER], "--served-name", SERVED, "--threads", "1"]
-        arguments += ["--drain-seconds", str(drain_seconds), "--context", "2048", "--memory", "1GiB"]
-        super().__init__(name, folder, arguments, {"DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS": "0.2"})
+        arguments += ["--drain-seconds", str(drain_seconds), "--context", "2048", "--memory", "1GiB", *more]
+        variables = {"DYN_GRACEFUL_SHUTDOWN_GRACE_PERIOD_SECS": "0.2", **(variables or {})}
+        super().__init__(name, folder, arguments, variables, within)
 
     def get(self, path):
         address = re.search(r"System HTTP listener started.* address=(\S+)", self.log.read_text(errors="replace"))
@@ -100,44 +102,12 @@ class Worker(Process):
         return False
 
 
-class Cluster:
-    def __init__(self, folder):
-        self.folder, self.workers, self.started = folder, [], 0
-        self.port = free_port()
-        self.frontend = Process("frontend", folder, ["frontend", "--port", str(self.port)], {})
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def processes(self):
-        return [self.frontend, *self.workers]
-
-    def close(self):
-        for process in self.processes():
-            process.end(signal.SIGKILL)
-
-    def add(self, drain_seconds=20):
-        """One more worker, which is known to the frontend when this returns."""
-        self.started += 1
-        worker = Worker(f"worker-{self.started}", self.folder, drain_seconds)
-        self.workers.append(worker)
-        until(lambda: worker.is_ready, f"{worker.name} is ready")
-        return worker
-
-    def have(self, count):
-        """Has this many workers, and the frontend know them."""
-        for worker in [w for w in self.workers if not w.runs]:
-            self.workers.remove(worker)
-        while len(self.workers) > count:
-            self.workers.pop().end()
-        while len(self.workers) < count:
-            self.add()
-        # One that was killed is known until its lease is over.
-        known = self.folder / "discovery" / "v1" / "instances"
-        until(lambda: len(list(known.glob("*generate*"))) == count, f"{count} workers are known")
-        if count:
-            until(lambda: SERVED in self.get("/v1/models"), "the frontend knows the model")
+class Frontend(Process):
+    def __init__(self, folder, host="127.0.0.1", more=(), variables=None, within=()):
+        port = free_port()
+        self.url = f"http://{host}:{port}"
+        arguments = ["frontend", "--host", host, "--port", str(port), *more]
+        super().__init__("frontend", folder, arguments, variables or {}, within)
 
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:
@@ -171,6 +141,40 @@ class Cluster:
     def request(self, path, body):
         body = json.dumps({"model": SERVED, **body}).encode()
         return urllib.request.Request(self.url + path, body, {"Content-Type": "application/json"})
+
+class Cluster:
+    def __init__(self, folder):
+        self.folder, self.workers, self.started = folder, [], 0
+        self.frontend = Frontend(folder)
+
+    def processes(self):
+        return [self.frontend, *self.workers]
+
+    def close(self):
+        for process in self.processes():
+            process.end(signal.SIGKILL)
+
+    def add(self, drain_seconds=20):
+        """One more worker, which is known to the frontend when this returns."""
+        self.started += 1
+        worker = Worker(f"worker-{self.started}", self.folder, drain_seconds)
+        self.workers.append(worker)
+        until(lambda: worker.is_ready, f"{worker.name} is ready")
+        return worker
+
+    def have(self, count):
+        """Has this many workers, and the frontend know them."""
+        for worker in [w for w in self.workers if not w.runs]:
+            self.workers.remove(worker)
+        while len(self.workers) > count:
+            self.workers.pop().end()
+        while len(self.workers) < count:
+            self.add()
+        # One that was killed is known until its lease is over.
+        known = self.folder / "discovery" / "v1" / "instances"
+        until(lambda: len(list(known.glob("*generate*"))) == count, f"{count} workers are known")
+        if count:
+            until(lambda: SERVED in self.frontend.get("/v1/models"), "the frontend knows the model")
 
     def busy(self):
         """The workers that work on something."""

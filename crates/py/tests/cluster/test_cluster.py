@@ -19,7 +19,7 @@ def prompt(number):
 
 def test_a_prompt_goes_where_its_pages_are(two_workers):
     cluster = two_workers
-    ask = lambda number: cluster.complete(prompt(number), max_tokens=2, temperature=0)
+    ask = lambda number: cluster.frontend.complete(prompt(number), max_tokens=2, temperature=0)
     together([lambda n=n: ask(n) for n in range(8)])
     filled = [worker.metrics() for worker in cluster.workers]
     assert all(numbers["kun_prefix_tokens_queried"] > 0 for numbers in filled), "both workers had some of the prompts"
@@ -44,11 +44,11 @@ SETTINGS = [
 def test_a_stream_outlives_its_worker(two_workers, settings):
     cluster = two_workers
     settings = {"max_tokens": 200, "ignore_eos": True, **settings}
-    undisturbed = list(cluster.pieces(STORY, **settings))
+    undisturbed = list(cluster.frontend.pieces(STORY, **settings))
     assert undisturbed[-1][1] == "length" and len(text(undisturbed)) > 200
 
     pieces, victim = [], None
-    for piece in cluster.pieces(STORY, **settings):
+    for piece in cluster.frontend.pieces(STORY, **settings):
         pieces.append(piece)
         if len(pieces) == 20:
             [victim] = cluster.busy()
@@ -60,7 +60,7 @@ def test_a_stream_outlives_its_worker(two_workers, settings):
 def left_in_mid_stream(cluster, **settings):
     """The pieces of a stream whose worker is told to go after ten of them, and that worker."""
     pieces, leaving = [], None
-    for piece in cluster.pieces(STORY, **settings):
+    for piece in cluster.frontend.pieces(STORY, **settings):
         pieces.append(piece)
         if len(pieces) == 10:
             [leaving] = cluster.busy()
@@ -71,7 +71,7 @@ def left_in_mid_stream(cluster, **settings):
 def test_a_worker_ends_its_streams_before_it_goes(two_workers):
     cluster = two_workers
     settings = {"max_tokens": 150, "temperature": 0, "ignore_eos": True}
-    undisturbed = text(cluster.pieces(STORY, **settings))
+    undisturbed = text(cluster.frontend.pieces(STORY, **settings))
     pieces, leaving = left_in_mid_stream(cluster, **settings)
     assert text(pieces) == undisturbed
     assert leaving.end() == 0, "a drained worker's exit code"
@@ -85,7 +85,7 @@ def test_a_stream_that_is_too_long_for_the_drain_goes_on_elsewhere(cluster):
         cluster.add(drain_seconds=0)
     cluster.have(2)
     settings = {"max_tokens": 300, "temperature": 0, "ignore_eos": True}
-    undisturbed = text(cluster.pieces(STORY, **settings))
+    undisturbed = text(cluster.frontend.pieces(STORY, **settings))
     pieces, leaving = left_in_mid_stream(cluster, **settings)
     assert text(pieces) == undisturbed
     assert leaving.end() == 0
@@ -98,7 +98,7 @@ def test_a_third_worker_takes_load(two_workers):
     third = two_workers.add()
 
     def burst():
-        together([lambda n=n: two_workers.complete(prompt(n), max_tokens=8) for n in range(100, 112)])
+        together([lambda n=n: two_workers.frontend.complete(prompt(n), max_tokens=8) for n in range(100, 112)])
         return third.metrics()["kun_prefix_tokens_queried"] > 0
 
     until(burst, "the third worker has prompts")
@@ -106,7 +106,7 @@ def test_a_third_worker_takes_load(two_workers):
 
 def test_a_client_that_leaves_frees_its_pages(two_workers):
     [before] = {worker.metrics()["kun_pages_used"] for worker in two_workers.workers}
-    stream = two_workers.pieces(STORY, max_tokens=1500, ignore_eos=True)
+    stream = two_workers.frontend.pieces(STORY, max_tokens=1500, ignore_eos=True)
     next(stream)
     [worker] = two_workers.busy()
     until(lambda: worker.metrics()["kun_pages_used"] > before, "the worker says that pages are used")
@@ -123,7 +123,7 @@ def test_an_answer_has_its_schema(two_workers):
         "additionalProperties": False,
     }
     form = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema, "strict": True}}
-    status, answer = two_workers.post(
+    status, answer = two_workers.frontend.post(
         "/v1/chat/completions",
         {"messages": [{"role": "user", "content": "Invent a person."}], "response_format": form, "max_tokens": 64},
     )
@@ -132,7 +132,7 @@ def test_an_answer_has_its_schema(two_workers):
 
 
 def test_the_openai_client(two_workers):
-    client = openai.OpenAI(base_url=two_workers.url + "/v1", api_key="none", max_retries=0)
+    client = openai.OpenAI(base_url=two_workers.frontend.url + "/v1", api_key="none", max_retries=0)
     assert [model.id for model in client.models.list()] == [SERVED]
     messages = [{"role": "system", "content": "You are a helpful AI assistant."}]
     messages += [{"role": "user", "content": "What is the capital of France?"}]
@@ -155,7 +155,7 @@ def test_the_openai_client(two_workers):
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(two_workers, more, name):
-    status, answer = two_workers.post("/v1/completions", {"prompt": STORY, "max_tokens": 2, **more})
+    status, answer = two_workers.frontend.post("/v1/completions", {"prompt": STORY, "max_tokens": 2, **more})
     assert status == 400 and name in answer, answer
 
 

@@ -26,7 +26,7 @@ mod thinking;
 pub mod vocabulary;
 
 /// The processor that a model runs on: whoever starts an engine chooses its threads and may measure it.
-pub use kernels::{Cpu, CpuError, CpuOptions, Isa, THREADS_MAX, give_back_freed_memory, probe};
+pub use kernels::{Cpu, CpuError, CpuOptions, Isa, OrExit, THREADS_MAX, give_back_freed_memory, probe};
 
 // The mock model serves the tests in this crate and those outside, so it needs a name of the crate that holds in
 // both (`engine` alone would be the module here).

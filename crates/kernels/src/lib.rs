@@ -27,7 +27,7 @@ mod share;
 mod simd;
 
 pub use activations::{Activations, Needs};
-pub use allocator::give_back_freed_memory;
+pub use allocator::{OrExit, give_back_freed_memory};
 pub use buffer::Buffer;
 pub use cpu::{Cpu, CpuError, CpuOptions, THREADS_MAX};
 pub use heads::{Heads, RopePairs, RopeTable};

@@ -49,7 +49,7 @@ impl Interrupts {
             }
             seen.pressed.store(true, Ordering::SeqCst);
         })
-        .map_err(|e| Failure::io(format!("cannot listen for Ctrl-C: {e}")))?;
+        .map_err(|e| Failure::memory(format!("cannot listen for Ctrl-C: {e}")))?;
         Ok(interrupts)
     }
 

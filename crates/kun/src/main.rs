@@ -4,6 +4,12 @@
 
 use std::process::ExitCode;
 
+use engine::OrExit;
+use kun::local::Kind;
+
+#[global_allocator]
+static ALLOCATOR: OrExit<{ Kind::Memory as i32 }> = OrExit;
+
 fn main() -> ExitCode {
     kun::main()
 }

@@ -14,7 +14,7 @@ use engine::{Cpu, CpuError, CpuOptions};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use server::{Defaults, Details, Forms, ServedModel, Speaking};
-use text::template::ChatTemplate;
+use text::template::{ChatTemplate, TemplateError};
 use text::tokenizer::{Specials, Tokenizer};
 use weights::gguf::{Gguf, Metadata};
 
@@ -216,9 +216,13 @@ impl Session {
             .collect();
         input.insert("messages".to_owned(), messages.into());
         input.insert("add_generation_prompt".to_owned(), true.into());
-        let prompt = template
-            .render(&Value::Object(input), &model_file::template_limits())
-            .map_err(|e| Failure::model(format!("{}: {e}\n--raw goes without the template", self.name)))?;
+        let prompt =
+            template.render(&Value::Object(input), &model_file::template_limits()).map_err(|error| {
+                match error {
+                    TemplateError::NoThread(_) => Failure::memory(format!("{}: {error}", self.name)),
+                    _ => Failure::model(format!("{}: {error}\n--raw goes without the template", self.name)),
+                }
+            })?;
         Ok(self.tokenizer.encode_prompt(&prompt, Specials::Parse))
     }
 

@@ -135,6 +135,9 @@ impl ServedModel {
             let message = match &error {
                 // The template's own words: roles must alternate, and the like.
                 TemplateError::Raised { message, .. } => message.clone(),
+                TemplateError::NoThread(_) => {
+                    return ApiError::unavailable("no_memory", error.to_string(), Duration::from_secs(5));
+                }
                 other => other.to_string(),
             };
             ApiError::field("messages", message).with_code("template_error")

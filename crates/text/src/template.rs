@@ -108,6 +108,9 @@ pub enum TemplateError {
         /// The JSON type that was given.
         found: &'static str,
     },
+    /// Neither the template nor the input is at fault: the system gave no thread, or no stack for it.
+    #[error("no thread to render the chat template on: {0}")]
+    NoThread(#[source] io::Error),
 }
 
 impl ChatTemplate {
@@ -145,11 +148,10 @@ impl ChatTemplate {
         std::thread::scope(|scope| {
             let worker = std::thread::Builder::new().name("template".to_owned()).stack_size(STACK_BYTES);
             let rendered = worker.spawn_scoped(scope, || self.render_here(input, limits));
-            let no_stack = |error: io::Error| TemplateError::Render {
-                line: 0,
-                message: format!("no stack to render it on: {error}"),
-            };
-            rendered.map_err(no_stack)?.join().expect("a template that fails is an error, not a panic")
+            rendered
+                .map_err(TemplateError::NoThread)?
+                .join()
+                .expect("a template that fails is an error, not a panic")
         })
     }
 

@@ -37,6 +37,29 @@ fn closed_standard_streams_end_no_command_in_a_panic() {
 }
 
 #[test]
+fn memory_that_the_system_does_not_give_exits_with_5() {
+    let scratch = Scratch::new();
+    // From too little to begin with to enough: on the way something else is missing each time.
+    let (mut refused, mut worked) = (0, 0);
+    for kilobytes in (30_000..400_000).step_by(10_000) {
+        let script = format!(r#"ulimit -v {kilobytes}; "$0" run --model "$1" --raw --max-tokens 3 a"#);
+        let ended = end(&mut through_shell(&scratch, &script));
+        match ended.code {
+            Some(0) => worked += 1,
+            Some(5) => {
+                refused += 1;
+                assert!((1..=3).contains(&ended.stderr.lines().count()), "{kilobytes} kB: {ended:?}");
+                assert!(ended.stderr.starts_with("kun: "), "{kilobytes} kB: {ended:?}");
+            }
+            // The program itself has no room.
+            _ if ended.stderr.contains("shared libraries") || ended.code == Some(126) => {}
+            _ => panic!("{kilobytes} kB: {ended:?}"),
+        }
+    }
+    assert!(refused >= 3 && worked >= 3, "{refused} refused, {worked} worked");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_failure() {
     let scratch = Scratch::new();
     // The first to write has no reader: `true` ends at once, and the sleep gives it the time to.

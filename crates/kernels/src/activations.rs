@@ -1,8 +1,9 @@
 //! Activations: the right-hand side of a matrix product, quantised to int8 in groups of 32.
 //!
 //! ```text
-//! tokens in blocks of TOKENS_MAX, the rest in smaller powers of two; a block of M tokens is a run of groups:
+//! tokens in blocks as `Blocks` says; a block of M tokens is a run of groups:
 //!   codes:  { 8 quads x [M][4] signed bytes | scales: M f32 } for each group of 32 k
+//!           { [M][32] signed bytes          | scales: M f32 }                          for a matrix unit
 //!   wide:   { 8 quads x [M][k0, k2, k1, k3] i16 }            where 8-bit weights need it
 //!   sums:   { [halves][M] }                                  one array for each kind in `SUM_KINDS`
 //! ```
@@ -10,13 +11,14 @@
 //! A code is round(x * 127 / max|x|) of its group, ties to even; its scale is max|x| / 127. The sums serve
 //! the zero points and minimums of the weights. What a token's row holds depends on that row alone.
 
+use crate::buffer::Buffer;
 use crate::cpu::Cpu;
 use crate::formats::{Float, Format, Packing};
 use crate::isa::Isa;
 use crate::layout::{Codes, Layout, Scales};
 use crate::matrix::GROUP;
 use crate::share::Shared;
-use crate::simd::{Op, Simd};
+use crate::simd::{MatrixUnit, Op, Simd};
 use std::ops::Range;
 
 /// A kind of correction that a packed layout needs from the activations.
@@ -105,13 +107,17 @@ pub(crate) fn is_8bit(layout: &Layout) -> bool {
 
 /// The index of the layout's kind of sums.
 pub(crate) fn sum_kind(layout: &Layout) -> usize {
-    let zero_point = match (layout.scales, &layout.codes) {
+    let kind = SumKind { zero_point: zero_point(layout), halves: layout.group_len < GROUP };
+    SUM_KINDS.iter().position(|k| *k == kind).expect("every layout's kind of sums is in the list")
+}
+
+/// What is subtracted from the layout's codes, unless they have minimums.
+pub(crate) fn zero_point(layout: &Layout) -> Option<u8> {
+    match (layout.scales, &layout.codes) {
         (Scales::F16Min | Scales::SuperMin, _) => None,
         (_, Codes::Linear { zero_point, .. }) => Some(*zero_point),
         (_, Codes::Table(_)) => Some(128),
-    };
-    let kind = SumKind { zero_point, halves: layout.group_len < GROUP };
-    SUM_KINDS.iter().position(|k| *k == kind).expect("every layout's kind of sums is in the list")
+    }
 }
 
 /// Quantised rows of activations; a buffer that is filled again and again.
@@ -119,9 +125,10 @@ pub(crate) fn sum_kind(layout: &Layout) -> usize {
 pub struct Activations {
     rows: usize,
     columns: usize,
-    block: usize,
+    blocks: Blocks,
     needs: Needs,
-    pub(crate) codes: Vec<u8>,
+    /// A full block of a matrix unit starts with a cache line.
+    pub(crate) codes: Buffer<u8>,
     pub(crate) wide: Vec<i16>,
     pub(crate) sums: [Vec<u32>; SUM_KINDS.len()],
     pub(crate) float: Vec<f32>,
@@ -137,7 +144,7 @@ impl Activations {
         *self = Activations {
             rows,
             columns,
-            block: cpu.dispatch(TokensMax),
+            blocks: cpu.dispatch(BlocksOf),
             needs,
             codes: std::mem::take(&mut self.codes),
             wide: std::mem::take(&mut self.wide),
@@ -145,7 +152,10 @@ impl Activations {
             float: std::mem::take(&mut self.float),
         };
         let groups = rows * columns / GROUP;
-        grow(&mut self.codes, if needs.codes { groups * RECORD } else { 0 });
+        let bytes = if needs.codes { groups * RECORD } else { 0 };
+        if self.codes.len() < bytes {
+            self.codes = Buffer::zeroed(bytes.next_power_of_two());
+        }
         grow(&mut self.wide, if needs.wide { groups * GROUP } else { 0 });
         for (i, kind) in SUM_KINDS.iter().enumerate() {
             let each = if kind.halves { 2 } else { 1 };
@@ -164,9 +174,9 @@ impl Activations {
         self.columns
     }
 
-    /// Tokens in a full block.
-    pub(crate) fn block(&self) -> usize {
-        self.block
+    /// How the tokens are cut.
+    pub(crate) fn blocks(&self) -> Blocks {
+        self.blocks
     }
 
     /// Quantises `x`, `[rows][columns]`, on all threads.
@@ -185,11 +195,11 @@ impl Activations {
 
     /// For operations that fill rows from several threads.
     pub(crate) fn writer(&mut self) -> Writer<'_> {
-        let (rows, columns, block, needs) = (self.rows, self.columns, self.block, self.needs);
+        let (rows, columns, blocks, needs) = (self.rows, self.columns, self.blocks, self.needs);
         Writer {
             rows,
             columns,
-            block,
+            blocks,
             needs,
             codes: Shared::new(&mut self.codes),
             wide: Shared::new(&mut self.wide),
@@ -205,23 +215,54 @@ fn grow<T: Clone + Default>(v: &mut Vec<T>, len: usize) {
     }
 }
 
-/// The block that token `row` of `rows` is in: blocks of `full` tokens, and what is left cut into powers of two, the
+/// How tokens are cut into blocks: full ones; then, if as many as `least` are left, one more; if fewer, powers of two, the
 /// largest first.
-pub(crate) fn block_at(full: usize, rows: usize, row: usize) -> Range<usize> {
-    let mut start = row / full * full;
-    if start + full <= rows {
-        return start..start + full;
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Blocks {
+    pub(crate) full: usize,
+    least: usize,
+    /// Whether blocks of `least` and more tokens are a matrix unit's.
+    unit: bool,
+}
+
+impl Blocks {
+    /// For the vectors of an instruction set.
+    pub(crate) const fn vectors<S: Simd>() -> Blocks {
+        Blocks { full: S::TOKENS_MAX, least: S::TOKENS_MAX, unit: false }
     }
-    let mut size = full.next_power_of_two();
-    loop {
-        size /= 2;
-        if start + size > rows {
-            continue;
+
+    /// For all that an instruction set has.
+    pub(crate) const fn all<S: Simd>() -> Blocks {
+        match S::UNIT {
+            Some(MatrixUnit { tokens_max, tokens_min }) => {
+                Blocks { full: tokens_max, least: tokens_min, unit: true }
+            }
+            None => Blocks::vectors::<S>(),
         }
-        if row < start + size {
-            return start..start + size;
+    }
+
+    /// The block that token `row` of `rows` is in.
+    pub(crate) fn at(self, rows: usize, row: usize) -> Range<usize> {
+        let mut start = row / self.full * self.full;
+        if start + self.least <= rows {
+            return start..rows.min(start + self.full);
         }
-        start += size;
+        let mut size = self.least.next_power_of_two();
+        loop {
+            size /= 2;
+            if start + size > rows {
+                continue;
+            }
+            if row < start + size {
+                return start..start + size;
+            }
+            start += size;
+        }
+    }
+
+    /// Whether a block of so many tokens is for a matrix unit, token by token.
+    pub(crate) fn is_unit_s(self, tokens: usize) -> bool {
+        self.unit && tokens >= self.least
     }
 }
 
@@ -249,7 +290,7 @@ impl Units {
 pub(crate) struct Writer<'a> {
     rows: usize,
     columns: usize,
-    block: usize,
+    blocks: Blocks,
     needs: Needs,
     codes: Shared<'a, u8>,
     wide: Shared<'a, i16>,
@@ -265,14 +306,17 @@ pub(crate) struct Row {
     /// Tokens of the block, and which of them it is.
     tokens: usize,
     token: usize,
+    /// Whether the block's codes lie token by token.
+    by_token: bool,
 }
 
 impl Writer<'_> {
     /// Where row `row` lies.
     pub(crate) fn row(&self, row: usize) -> Row {
         assert!(row < self.rows, "row {row} of {}", self.rows);
-        let Range { start, end } = block_at(self.block, self.rows, row);
-        Row { block: start, tokens: end - start, token: row - start }
+        let Range { start, end } = self.blocks.at(self.rows, row);
+        let tokens = end - start;
+        Row { block: start, tokens, token: row - start, by_token: self.blocks.is_unit_s(tokens) }
     }
 
     /// Quantises one whole row.
@@ -299,13 +343,14 @@ impl Writer<'_> {
             // Groups before this one in token-groups: those of the blocks before, then those of this block.
             let before = row.block * groups + (first / GROUP + i) * row.tokens;
             // SAFETY: the group is one of this row's, and this thread alone writes it.
-            unsafe { self.put_group(s, x, before, row.tokens, row.token) };
+            unsafe { self.put_group(s, x, before, row) };
         }
     }
 
-    /// Quantises one group of the `token`th of a block's `tokens`; `before` token-groups lie before the block's.
+    /// Quantises one group of a row; `before` token-groups lie before those of the row's block.
     #[inline(always)]
-    unsafe fn put_group<S: Simd>(&self, s: S, x: &[f32], before: usize, tokens: usize, token: usize) {
+    unsafe fn put_group<S: Simd>(&self, s: S, x: &[f32], before: usize, row: Row) {
+        let Row { tokens, token, .. } = row;
         let mut codes = [0i8; GROUP];
         // SAFETY: `x` has 32 numbers, `codes` room for 32; `pointer` checks the start of each range, which
         // ends within the block's part.
@@ -319,8 +364,12 @@ impl Writer<'_> {
             s.store_i8(low, codes.as_mut_ptr());
             s.store_i8(high, codes.as_mut_ptr().add(16));
             let record = self.codes.pointer(before * RECORD);
-            for (quad, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
-                record.add((quad * tokens + token) * 4).cast::<[i8; 4]>().write(*codes);
+            if row.by_token {
+                record.add(token * GROUP).cast::<[i8; GROUP]>().write(codes);
+            } else {
+                for (quad, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
+                    record.add((quad * tokens + token) * 4).cast::<[i8; 4]>().write(*codes);
+                }
             }
             record.add(GROUP * tokens + 4 * token).cast::<f32>().write_unaligned(most / 127.0);
             if self.needs.wide {
@@ -369,14 +418,14 @@ impl Writer<'_> {
     }
 }
 
-struct TokensMax;
+struct BlocksOf;
 
-impl Op for TokensMax {
-    type Out = usize;
+impl Op for BlocksOf {
+    type Out = Blocks;
 
     #[inline(always)]
-    fn eval<S: Simd>(self, _s: S) -> usize {
-        S::TOKENS_MAX
+    fn eval<S: Simd>(self, _s: S) -> Blocks {
+        Blocks::all::<S>()
     }
 }
 
@@ -400,17 +449,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_full_or_powers_of_two_and_cover_every_token_once() {
-        for full in [1, 4, 6, 8] {
+    fn blocks_are_full_or_the_last_or_powers_of_two_and_cover_every_token_once() {
+        for (full, least) in [(1, 1), (4, 4), (6, 6), (8, 8), (16, 5)] {
+            let blocks = Blocks { full, least, unit: least < full };
             for rows in 0..40 {
                 let mut row = 0;
                 while row < rows {
-                    let block = block_at(full, rows, row);
+                    let block = blocks.at(rows, row);
                     assert!(block.start == row && block.len() <= full);
-                    assert!(block.len() == full || block.len().is_power_of_two());
+                    let last = block.len() >= least && block.end == rows;
+                    assert!(block.len() == full || block.len().is_power_of_two() || last);
                     assert!(
-                        block.clone().all(|r| block_at(full, rows, r) == block),
-                        "{full} {rows} {block:?}"
+                        block.clone().all(|r| blocks.at(rows, r) == block),
+                        "{blocks:?} {rows} {block:?}"
                     );
                     row = block.end;
                 }

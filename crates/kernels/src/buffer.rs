@@ -87,6 +87,12 @@ fn map(layout: Layout) -> Option<NonNull<u8>> {
     }
 }
 
+impl<T: Number> Default for Buffer<T> {
+    fn default() -> Self {
+        Buffer::zeroed(0)
+    }
+}
+
 impl<T: Number> Drop for Buffer<T> {
     fn drop(&mut self) {
         if self.len == 0 {

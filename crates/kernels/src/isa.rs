@@ -12,11 +12,13 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL and VNNI.
     Avx512,
+    /// AVX-512, and AMX for the products of 5 tokens and more.
+    Amx,
 }
 
 impl Isa {
     /// Every instruction set, slowest first.
-    pub const ALL: [Isa; 3] = [Isa::Scalar, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 4] = [Isa::Scalar, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
     /// The fastest one that this processor has.
     pub fn detect() -> Isa {
@@ -30,7 +32,9 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => crate::simd::avx2::Avx2::detect().is_some(),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => crate::simd::avx512::Avx512::detect().is_some(),
+            Isa::Avx512 => <crate::simd::avx512::Avx512>::detect().is_some(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx => crate::simd::amx::Amx::detect().is_some(),
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,
         }
@@ -42,6 +46,7 @@ impl Isa {
             Isa::Scalar => "scalar",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
+            Isa::Amx => "amx",
         }
     }
 }
@@ -56,9 +61,8 @@ impl FromStr for Isa {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Isa, String> {
-        Isa::ALL
-            .into_iter()
-            .find(|isa| isa.name() == name)
-            .ok_or_else(|| format!("instruction set {name:?} is unknown; there are scalar, avx2 and avx512"))
+        Isa::ALL.into_iter().find(|isa| isa.name() == name).ok_or_else(|| {
+            format!("instruction set {name:?} is unknown; there are scalar, avx2, avx512 and amx")
+        })
     }
 }

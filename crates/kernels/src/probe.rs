@@ -41,7 +41,7 @@ pub fn int8_peak(cpu: &Cpu) -> f64 {
             black_box(cpu.dispatch(Multiply));
         })
     };
-    let operations = 2 * 64 * CHAINS * STEPS * cpu.threads();
+    let operations = 2 * cpu.dispatch(Multiply).0 * cpu.threads();
     operations as f64 / best_of(PEAK_ROUNDS, multiply).as_secs_f64()
 }
 
@@ -79,13 +79,17 @@ impl Op for Read<'_> {
     }
 }
 
+/// The fastest multiplications of bytes that there are: how many pairs, and the sum of what vectors made of them.
 struct Multiply;
 
 impl Op for Multiply {
-    type Out = f32;
+    type Out = (usize, f32);
 
     #[inline(always)]
-    fn eval<S: Simd>(self, s: S) -> f32 {
+    fn eval<S: Simd>(self, s: S) -> (usize, f32) {
+        if S::UNIT.is_some() {
+            return (s.unit_multiply(STEPS), 0.0);
+        }
         let ones = [1_u8; 64];
         // SAFETY: 64 bytes. Hidden from the optimiser, which would otherwise know the sums.
         let (a, b) =
@@ -96,7 +100,7 @@ impl Op for Multiply {
                 *sum = s.multiply_bytes(*sum, a, b);
             }
         }
-        sums.iter().map(|sum| s.sum(s.to_float(*sum))).sum()
+        (64 * CHAINS * STEPS, sums.iter().map(|sum| s.sum(s.to_float(*sum))).sum())
     }
 }
 
@@ -107,15 +111,16 @@ mod tests {
     use crate::isa::Isa;
 
     #[test]
-    fn one_step_multiplies_64_pairs_of_bytes_on_every_instruction_set() {
-        for isa in Isa::ALL.into_iter().filter(|isa| isa.available()) {
+    fn one_step_multiplies_64_pairs_of_bytes_on_every_instruction_set_with_vectors() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.available() && *isa != Isa::Amx) {
             let cpu = Cpu::new(CpuOptions { threads: Some(1), isa: Some(isa) }).unwrap();
             // Sums of 16 bits wrap around, and those are what AVX2's fastest multiplication has: two in a lane.
             let wrapped = i32::from((2 * STEPS) as u16) * 0x1_0001;
             let lane = if isa == Isa::Avx2 { wrapped } else { 4 * STEPS as i32 };
             let expect = (CHAINS * 16) as f32 * lane as f32;
-            let sums = cpu.dispatch(Multiply);
-            assert!((sums / expect - 1.0).abs() < 1e-3, "{isa}: {sums} for {expect}");
+            let (pairs, sum) = cpu.dispatch(Multiply);
+            assert_eq!(pairs, 64 * CHAINS * STEPS);
+            assert!((sum / expect - 1.0).abs() < 1e-3, "{isa}: {sum} for {expect}");
         }
     }
 }

@@ -7,6 +7,8 @@
 //! Invariant: every method gives the same bits on every instruction set. Sums over lanes have one fixed order.
 
 #[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
+#[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
@@ -38,6 +40,8 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     const QUERIES_MAX: usize;
     /// Whether products of 8-bit codes need the activations widened to 16 bits (see `dot8`).
     const WIDE_8BIT: bool;
+    /// The processor's matrix unit, if it has one: then all the methods `unit_*` are there.
+    const UNIT: Option<MatrixUnit> = None;
 
     fn splat(self, x: f32) -> Self::F;
     /// Reads 16 f32.
@@ -74,6 +78,8 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
 
     fn to_float(self, a: Self::I) -> Self::F;
     fn splat_i32(self, x: i32) -> Self::I;
+    /// Reads 16 i32.
+    unsafe fn load_i32(self, from: *const i32) -> Self::I;
     /// The low bytes of the lanes, which lie in -128..=127. Writes 16 bytes.
     unsafe fn store_i8(self, a: Self::I, to: *mut i8);
 
@@ -118,6 +124,50 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     fn max_lane(self, a: Self::F) -> f32;
     /// Asks for the cache line at `at`, which may be any address.
     fn prefetch(self, at: *const u8);
+
+    /// Gets this thread's matrix unit ready for groups whose scales are for 32 / `halves` values of k, and for blocks of
+    /// `tokens_max` and of `rest` tokens.
+    ///
+    /// # Safety
+    /// `unit_end` follows, on the same thread.
+    unsafe fn unit_begin(self, _halves: usize, _rest: usize) {
+        unreachable!("there is no matrix unit")
+    }
+    /// Gives the matrix unit's registers back.
+    fn unit_end(self) {
+        unreachable!("there is no matrix unit")
+    }
+    /// Writes a quad as the matrix unit reads it: 64 signed bytes, the codes less the zero point.
+    unsafe fn unit_quad(self, _codes: Self::B, _zero_point: u8, _to: *mut u8) {
+        unreachable!("there is no matrix unit")
+    }
+    /// Products of some tokens with T tiles, over a group or a half of it: `acts` points at the first token's bytes,
+    /// 32 to the next token; `quads` at each tile's quads; `dots` at `[tokens][16]` sums, which are overwritten.
+    ///
+    /// # Safety
+    /// After `unit_begin`, which was told of blocks of so many tokens.
+    unsafe fn unit_products<const T: usize>(
+        self,
+        _tokens: usize,
+        _acts: *const u8,
+        _quads: [*const u8; T],
+        _dots: [*mut i32; T],
+    ) {
+        unreachable!("there is no matrix unit")
+    }
+    /// As `multiply_bytes`: how many pairs of bytes are multiplied by `steps` of the fastest thing that the unit does.
+    fn unit_multiply(self, _steps: usize) -> usize {
+        unreachable!("there is no matrix unit")
+    }
+}
+
+/// A part of the processor that multiplies blocks of tokens with tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MatrixUnit {
+    /// Tokens that it takes together.
+    pub(crate) tokens_max: usize,
+    /// Tokens from which on it is faster than the vectors are.
+    pub(crate) tokens_min: usize,
 }
 
 /// Which quads (4 values of k) of a group of 32 are meant.
@@ -158,7 +208,9 @@ pub(crate) fn dispatch<O: Op>(isa: Isa, op: O) -> O::Out {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::Avx2::detect().expect("Cpu::new checked it").run(op),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => avx512::Avx512::detect().expect("Cpu::new checked it").run(op),
+        Isa::Avx512 => <avx512::Avx512>::detect().expect("Cpu::new checked it").run(op),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Amx => amx::Amx::detect().expect("Cpu::new checked it").run(op),
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("Cpu::new checked it"),
     }

@@ -122,6 +122,53 @@ fn every_instruction_set_equals_scalar_code_on_10_000_blocks_a_format() {
 }
 
 #[test]
+fn every_instruction_set_equals_scalar_code_whatever_is_left_over() {
+    let mut random = Random(17);
+    for format in formats::TABLE {
+        // One block of 256 more than a whole number of those that are unpacked together, where blocks are smaller.
+        let columns = format.block_len.max(32) * 9;
+        let x: Vec<f32> = (0..LEFT_OVER * columns).map(|_| random.number()).collect();
+        for rows in [16, 23, 48] {
+            let bytes = random.matrix(format, rows, columns);
+            let want = product(&cpu(Isa::Scalar, 2), format, rows, columns, &bytes, &x);
+            for isa in isas() {
+                let cpu = cpu(isa, 1);
+                for tokens in 1..=LEFT_OVER {
+                    let got = product(&cpu, format, rows, columns, &bytes, &x[..tokens * columns]);
+                    let same = want.iter().zip(&got).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(same, "{} on {isa}: {rows} rows, {tokens} tokens", format.name);
+                }
+            }
+        }
+    }
+}
+
+/// Tokens that leave over any number after the full blocks of any instruction set, twice.
+const LEFT_OVER: usize = 40;
+
+#[test]
+fn products_are_added_and_gaps_left_alone_on_every_instruction_set() {
+    let mut random = Random(19);
+    let format = formats::by_name("Q4_1").unwrap();
+    // More tokens than results wait in any kernel's scratch.
+    let (rows, columns, tokens) = (55, 320, 230);
+    let bytes = random.matrix(format, rows, columns);
+    let x: Vec<f32> = (0..tokens * columns).map(|_| random.number()).collect();
+    let before: Vec<f32> = (0..tokens * rows).map(|_| random.number()).collect();
+    for isa in isas() {
+        let cpu = cpu(isa, 2);
+        let stored = product(&cpu, format, rows, columns, &bytes, &x);
+        let weights = Matrix::pack(&cpu, format, rows, columns, &bytes);
+        let mut activations = Activations::default();
+        activations.quantize(&cpu, &x, columns, Needs::of(&cpu, format));
+        let mut out = before.clone();
+        matmul(&cpu, &activations, &mut [Product { weights: &weights, out: &mut out, add: true }]);
+        let same = out.iter().zip(before.iter().zip(&stored)).all(|(out, (a, b))| *out == a + b);
+        assert!(same, "{isa}");
+    }
+}
+
+#[test]
 fn every_instruction_set_equals_scalar_code_on_the_edges() {
     for format in formats::TABLE {
         let columns = format.block_len.max(32) * 2;

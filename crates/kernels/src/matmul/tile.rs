@@ -3,11 +3,12 @@
 //! For each group of 32 k the codes are unpacked once and used for M tokens; where the registers hold two tiles,
 //! an activation is loaded once for both.
 
+mod panel;
 mod plain;
 mod quantised;
 mod scales;
 
-use crate::activations::{Activations, RECORD, block_at, is_8bit, sum_kind};
+use crate::activations::{Activations, Blocks, RECORD, is_8bit, sum_kind, zero_point};
 use crate::codes::{Bits2, Bits3, Bits4, Bits5, Bits6, Bits8, TableIq4, TableMxfp4};
 use crate::formats::{Float, Packing};
 use crate::layout::{Codes, Layout, MXFP4_VALUES, Scales};
@@ -51,7 +52,7 @@ impl Op for Tiles<'_> {
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
         assert!((1..=TILES_MAX).contains(&self.count));
-        assert!(self.tokens.start.is_multiple_of(self.x.block()) && self.tokens.end <= self.x.rows());
+        assert!(self.tokens.start.is_multiple_of(self.x.blocks().full) && self.tokens.end <= self.x.rows());
         match &self.weights.format().packing {
             Packing::Float(Float::F32) => self.float::<S, PlainF32>(s),
             Packing::Float(Float::F16) => self.float::<S, PlainF16>(s),
@@ -99,6 +100,7 @@ impl Tiles<'_> {
             unsafe {
                 Block {
                     groups,
+                    zero_point: zero_point(layout).unwrap_or(0),
                     fetch: token == self.tokens.start,
                     codes: self.x.codes.as_ptr().add(token * groups * RECORD),
                     wide: self.x.wide.as_ptr().cast::<u8>().wrapping_add(token * groups * GROUP * 2),
@@ -107,14 +109,15 @@ impl Tiles<'_> {
                 }
             }
         };
-        self.blocks(s, block);
+        let first = if S::UNIT.is_some() { self.unit_blocks(s, &block) } else { self.tokens.start };
+        self.blocks(s, first, block);
     }
 
     #[inline(always)]
     fn float<S: Simd, P: Plain>(self, s: S) {
         let columns = self.x.columns();
         assert!(self.x.float.len() >= self.x.rows() * columns, "the activations were not kept in f32");
-        self.blocks(s, |token| FloatBlock {
+        self.blocks(s, self.tokens.start, |token| FloatBlock {
             columns,
             x: self.x.float[token * columns..].as_ptr(),
             kernel: PhantomData::<P>,
@@ -133,14 +136,13 @@ impl Tiles<'_> {
         }
     }
 
-    /// Calls the kernel for each block of tokens and writes its results.
+    /// Calls the kernel for each block of the tokens from `first` on and writes its results.
     #[inline(always)]
-    fn blocks<S: Simd, K: Kernel>(&self, s: S, kernel: impl Fn(usize) -> K) {
+    fn blocks<S: Simd, K: Kernel>(&self, s: S, first: usize, kernel: impl Fn(usize) -> K) {
         let tile = |n: usize| self.weights.tile(self.first + n).as_ptr();
-        let mut token = self.tokens.start;
+        let mut token = first;
         while token < self.tokens.end {
-            let tokens = block_at(self.x.block(), self.x.rows(), token).len();
-            assert!(token + tokens <= self.tokens.end, "a run of tokens ends with a block");
+            let tokens = Blocks::vectors::<S>().at(self.tokens.end - first, token - first).len();
             let out = |n: usize| self.out(token, self.first + n);
             let kernel = kernel(token);
             // SAFETY: `kernel` points at the parts of this block, `tile` at tiles of the same matrix.

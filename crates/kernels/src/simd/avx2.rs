@@ -375,6 +375,11 @@ unsafe impl Simd for Avx2 {
         unsafe { I2(_mm256_set1_epi32(x), _mm256_set1_epi32(x)) }
     }
     #[inline(always)]
+    unsafe fn load_i32(self, from: *const i32) -> I2 {
+        // SAFETY: the caller's.
+        unsafe { I2(_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(8).cast())) }
+    }
+    #[inline(always)]
     unsafe fn store_i8(self, a: I2, to: *mut i8) {
         // SAFETY: the caller's.
         unsafe {

@@ -1,11 +1,11 @@
 //! AVX-512 F, BW, VL and VNNI: a vector of 16 lanes is one register, and `vpdpbusd` multiplies 64 codes.
 
-use super::{CodePlanes, Op, QuadRange, Simd};
+use super::{CodePlanes, MatrixUnit, Op, QuadRange, Simd, amx};
 use std::arch::x86_64::*;
 
-/// Proof that the processor has AVX-512 F, BW, VL and VNNI.
+/// Proof that the processor has AVX-512 F, BW, VL and VNNI; with `AMX`, that it has AMX, too, whose part is in `amx`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const AMX: bool = false>(());
 
 impl Avx512 {
     pub(crate) fn detect() -> Option<Self> {
@@ -17,9 +17,19 @@ impl Avx512 {
         .then_some(Avx512(()))
     }
 
+    /// The same with AMX.
+    ///
+    /// # Safety
+    /// The processor has AMX, and this process may use it.
+    pub(crate) unsafe fn with_amx(self) -> Avx512<true> {
+        Avx512(())
+    }
+}
+
+impl<const AMX: bool> Avx512<AMX> {
     pub(crate) fn run<O: Op>(self, op: O) -> O::Out {
         #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
-        fn compiled<O: Op>(s: Avx512, op: O) -> O::Out {
+        fn compiled<O: Op, const AMX: bool>(s: Avx512<AMX>, op: O) -> O::Out {
             op.eval(s)
         }
         // SAFETY: `self` exists, so the processor has the features; AVX-512 implies AVX2, FMA and F16C.
@@ -29,17 +39,17 @@ impl Avx512 {
 
 /// One quad: `vpdpbusd` adds the 4 products of each row and token.
 #[inline(always)]
-unsafe fn quad<C: CodePlanes, const T: usize, const M: usize, const Q: usize>(
-    s: Avx512,
+unsafe fn quad<C: CodePlanes, const AMX: bool, const T: usize, const M: usize, const Q: usize>(
+    s: Avx512<AMX>,
     groups: [*const u8; T],
     acts: *const u8,
     sums: &mut [[__m512i; M]; T],
 ) {
     // SAFETY: as `Simd::dot` asks.
     unsafe {
-        let mut codes = [C::quad::<Avx512, Q>(s, groups[0]); T];
+        let mut codes = [C::quad::<Avx512<AMX>, Q>(s, groups[0]); T];
         for t in 1..T {
-            codes[t] = C::quad::<Avx512, Q>(s, groups[t]);
+            codes[t] = C::quad::<Avx512<AMX>, Q>(s, groups[t]);
         }
         for m in 0..M {
             let act = _mm512_set1_epi32(acts.add((Q * M + m) * 4).cast::<i32>().read_unaligned());
@@ -50,8 +60,8 @@ unsafe fn quad<C: CodePlanes, const T: usize, const M: usize, const Q: usize>(
     }
 }
 
-// SAFETY: the one way to an `Avx512` is `detect`, and the methods are inlined into `run`.
-unsafe impl Simd for Avx512 {
+// SAFETY: the ways to an `Avx512` are `detect` and `with_amx`, and the methods are inlined into `run`.
+unsafe impl<const AMX: bool> Simd for Avx512<AMX> {
     type F = __m512;
     type I = __m512i;
     type B = __m512i;
@@ -60,6 +70,7 @@ unsafe impl Simd for Avx512 {
     const TWO_TILES: bool = true;
     const QUERIES_MAX: usize = 12;
     const WIDE_8BIT: bool = false;
+    const UNIT: Option<MatrixUnit> = if AMX { Some(amx::UNIT) } else { None };
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -170,6 +181,11 @@ unsafe impl Simd for Avx512 {
         unsafe { _mm512_set1_epi32(x) }
     }
     #[inline(always)]
+    unsafe fn load_i32(self, from: *const i32) -> __m512i {
+        // SAFETY: the caller's.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+    #[inline(always)]
     unsafe fn store_i8(self, a: __m512i, to: *mut i8) {
         // SAFETY: the caller's.
         unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(a)) }
@@ -215,16 +231,16 @@ unsafe impl Simd for Avx512 {
         // SAFETY: the caller's.
         unsafe {
             if quads != QuadRange::SecondHalf {
-                quad::<C, T, M, 0>(self, groups, acts, sums);
-                quad::<C, T, M, 1>(self, groups, acts, sums);
-                quad::<C, T, M, 2>(self, groups, acts, sums);
-                quad::<C, T, M, 3>(self, groups, acts, sums);
+                quad::<C, AMX, T, M, 0>(self, groups, acts, sums);
+                quad::<C, AMX, T, M, 1>(self, groups, acts, sums);
+                quad::<C, AMX, T, M, 2>(self, groups, acts, sums);
+                quad::<C, AMX, T, M, 3>(self, groups, acts, sums);
             }
             if quads != QuadRange::FirstHalf {
-                quad::<C, T, M, 4>(self, groups, acts, sums);
-                quad::<C, T, M, 5>(self, groups, acts, sums);
-                quad::<C, T, M, 6>(self, groups, acts, sums);
-                quad::<C, T, M, 7>(self, groups, acts, sums);
+                quad::<C, AMX, T, M, 4>(self, groups, acts, sums);
+                quad::<C, AMX, T, M, 5>(self, groups, acts, sums);
+                quad::<C, AMX, T, M, 6>(self, groups, acts, sums);
+                quad::<C, AMX, T, M, 7>(self, groups, acts, sums);
             }
         }
     }
@@ -263,5 +279,37 @@ unsafe impl Simd for Avx512 {
     fn prefetch(self, at: *const u8) {
         // SAFETY: a prefetch reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn unit_begin(self, halves: usize, rest: usize) {
+        // SAFETY: the caller's, and whoever asks for the unit looked at `UNIT`.
+        unsafe { amx::begin(halves, rest) }
+    }
+    #[inline(always)]
+    fn unit_end(self) {
+        // SAFETY: as above.
+        unsafe { amx::end() }
+    }
+    #[inline(always)]
+    unsafe fn unit_quad(self, codes: __m512i, zero_point: u8, to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe { _mm512_storeu_si512(to.cast(), _mm512_sub_epi8(codes, _mm512_set1_epi8(zero_point as i8))) }
+    }
+    #[inline(always)]
+    unsafe fn unit_products<const T: usize>(
+        self,
+        tokens: usize,
+        acts: *const u8,
+        quads: [*const u8; T],
+        dots: [*mut i32; T],
+    ) {
+        // SAFETY: the caller's.
+        unsafe { amx::products(tokens, acts, quads, dots) }
+    }
+    #[inline(always)]
+    fn unit_multiply(self, steps: usize) -> usize {
+        // SAFETY: as in `unit_begin`.
+        unsafe { amx::multiply(steps) }
     }
 }

@@ -160,6 +160,11 @@ unsafe impl Simd for Scalar {
         [x; 16]
     }
     #[inline(never)]
+    unsafe fn load_i32(self, from: *const i32) -> Self::I {
+        // SAFETY: the caller's.
+        unsafe { from.cast::<[i32; 16]>().read_unaligned() }
+    }
+    #[inline(never)]
     unsafe fn store_i8(self, a: Self::I, to: *mut i8) {
         // SAFETY: the caller's.
         (0..16).for_each(|i| unsafe { *to.add(i) = a[i] as i8 });

@@ -3,7 +3,7 @@
 //! Within a group the sums are whole numbers and exact; the groups are added in the order of k:
 //! `y += (sum * scale - min * sum of the activations) * scale of the activations`.
 
-use super::scales::GroupScales;
+use super::scales::{GroupScales, Scale};
 use super::{Kernel, Out};
 use crate::activations::RECORD;
 use crate::matrix::GROUP;
@@ -16,6 +16,8 @@ const PREFETCH_BYTES: usize = 2048;
 /// A block of quantised tokens.
 pub(super) struct Block<C, X> {
     pub(super) groups: usize,
+    /// Subtracted from codes; 0 where there are minimums.
+    pub(super) zero_point: u8,
     /// Whether the weights may still lie in memory: their first use.
     pub(super) fetch: bool,
     pub(super) codes: *const u8,
@@ -64,7 +66,7 @@ impl<C: CodePlanes, X: GroupScales> Kernel for Block<C, X> {
 }
 
 /// Groups that have a header in common.
-const fn groups_a_block<X: GroupScales>() -> usize {
+pub(super) const fn groups_a_block<X: GroupScales>() -> usize {
     if X::HEADER_BYTES > 0 { 8 } else { 1 }
 }
 
@@ -76,7 +78,7 @@ struct Group<F, const T: usize> {
 
 impl<C: CodePlanes, X: GroupScales> Block<C, X> {
     #[inline(always)]
-    fn prefetch<S: Simd, const T: usize>(&self, s: S, at: [*const u8; T]) {
+    pub(super) fn prefetch<S: Simd, const T: usize>(&self, s: S, at: [*const u8; T]) {
         for at in at {
             for line in 0..(C::GROUP_BYTES + X::TAIL_BYTES).div_ceil(64) {
                 s.prefetch(at.wrapping_add(PREFETCH_BYTES + 64 * line));
@@ -125,16 +127,12 @@ impl<C: CodePlanes, X: GroupScales> Block<C, X> {
                 }
                 for t in 0..T {
                     let (head, tail) = (group.heads[t], group.at[t].add(C::GROUP_BYTES));
-                    let (scale, min) = (X::scale(s, head, tail, half), X::min(s, head, tail, half));
+                    let scale =
+                        Scale { scale: X::scale(s, head, tail, half), min: X::min(s, head, tail, half) };
                     // Each sum goes all the way at once: a register is free before the next one is needed.
                     for m in 0..M {
-                        let dot = s.to_float(dots[t][m]);
-                        let mut term =
-                            if half == 0 { s.mul(dot, scale) } else { s.fma(dot, scale, terms[t][m]) };
-                        if X::HAS_MIN {
-                            let sum = s.splat(f32::from_bits(sums.add(half * M + m).read()));
-                            term = s.fma(min, sum, term);
-                        }
+                        let sum = sums.wrapping_add(half * M + m);
+                        let term = X::term(s, half, dots[t][m], scale, sum, terms[t][m]);
                         if half + 1 < X::HALVES {
                             terms[t][m] = term;
                         } else {

@@ -19,6 +19,36 @@ pub(super) trait GroupScales {
     unsafe fn min<S: Simd>(s: S, _head: (S::F, S::F), _tail: *const u8, _half: usize) -> S::F {
         s.splat(0.0)
     }
+
+    /// A group's term after one more of its halves: `dot` are the sums of its products, `min` times the sum of its
+    /// activations is added. The one order of operations for every kernel.
+    ///
+    /// # Safety
+    /// With minimums, `sum` points at the sum of the half's activations.
+    #[inline(always)]
+    unsafe fn term<S: Simd>(
+        s: S,
+        half: usize,
+        dot: S::I,
+        scale: Scale<S::F>,
+        sum: *const u32,
+        term: S::F,
+    ) -> S::F {
+        let dot = s.to_float(dot);
+        let term = if half == 0 { s.mul(dot, scale.scale) } else { s.fma(dot, scale.scale, term) };
+        if !Self::HAS_MIN {
+            return term;
+        }
+        // SAFETY: the caller's.
+        s.fma(scale.min, s.splat(f32::from_bits(unsafe { sum.read() })), term)
+    }
+}
+
+/// The scales of a group's half, and what is added for each unit of the activations' sum, for 16 rows.
+#[derive(Clone, Copy)]
+pub(super) struct Scale<F> {
+    pub(super) scale: F,
+    pub(super) min: F,
 }
 
 pub(super) struct ScaleF16;

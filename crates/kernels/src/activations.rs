@@ -64,6 +64,9 @@ const SUM_KINDS: [SumKind; 7] = [
 /// Bytes of a token's part of a group: 32 codes and a scale.
 pub(crate) const RECORD: usize = GROUP + 4;
 
+/// Bytes after the last codes that a matrix unit may read: it takes a full block's.
+pub(crate) const UNIT_BEYOND: usize = 16 * GROUP;
+
 /// What the matrices that will be multiplied with the activations need of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -152,7 +155,7 @@ impl Activations {
             float: std::mem::take(&mut self.float),
         };
         let groups = rows * columns / GROUP;
-        let bytes = if needs.codes { groups * RECORD } else { 0 };
+        let bytes = if needs.codes { groups * RECORD + UNIT_BEYOND } else { 0 };
         if self.codes.len() < bytes {
             self.codes = Buffer::zeroed(bytes.next_power_of_two());
         }

@@ -61,7 +61,7 @@ pub fn matmul(cpu: &Cpu, x: &Activations, products: &mut [Product<'_>]) {
                 .rfind(|j| j.first_tile <= tile)
                 .expect("the first job starts at tile 0");
             let first = tile - job.first_tile;
-            let count = (tiles.end - tile).min(job.weights.tiles() - first).min(TILES_MAX);
+            let count = (tiles.end - tile).min(job.weights.tiles() - first);
             job.compute(cpu, x, first..first + count, tokens.clone());
             tile += count;
         }
@@ -80,10 +80,9 @@ impl Job<'_> {
         let rows = self.weights.rows();
         cpu.dispatch(Tiles {
             weights: self.weights,
-            first: tiles.start,
-            count: tiles.len(),
-            x,
             out: self.out.pointer(tokens.start * rows + tiles.start * LANES),
+            tiles,
+            x,
             stride: rows,
             write: self.write,
             tokens,

@@ -125,12 +125,11 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     /// Asks for the cache line at `at`, which may be any address.
     fn prefetch(self, at: *const u8);
 
-    /// Gets this thread's matrix unit ready for groups whose scales are for 32 / `halves` values of k, and for blocks of
-    /// `tokens_max` and of `rest` tokens.
+    /// Gets this thread's matrix unit ready for groups whose scales are for 32 / `halves` values of k.
     ///
     /// # Safety
     /// `unit_end` follows, on the same thread.
-    unsafe fn unit_begin(self, _halves: usize, _rest: usize) {
+    unsafe fn unit_begin(self, _halves: usize) {
         unreachable!("there is no matrix unit")
     }
     /// Gives the matrix unit's registers back.
@@ -141,14 +140,14 @@ pub(crate) unsafe trait Simd: Copy + Send + Sync + 'static {
     unsafe fn unit_quad(self, _codes: Self::B, _zero_point: u8, _to: *mut u8) {
         unreachable!("there is no matrix unit")
     }
-    /// Products of some tokens with T tiles, over a group or a half of it: `acts` points at the first token's bytes,
-    /// 32 to the next token; `quads` at each tile's quads; `dots` at `[tokens][16]` sums, which are overwritten.
+    /// Products of a block of tokens with T tiles, over a group or a half of it. `acts` points at the first token's
+    /// bytes, 32 to the next token, `tokens_max` of them, whatever there is after fewer tokens; `quads` at each tile's
+    /// quads; `dots` at `[tokens_max][16]` sums of each tile, which are overwritten.
     ///
     /// # Safety
-    /// After `unit_begin`, which was told of blocks of so many tokens.
+    /// Between `unit_begin` and `unit_end`. T is at most 2.
     unsafe fn unit_products<const T: usize>(
         self,
-        _tokens: usize,
         _acts: *const u8,
         _quads: [*const u8; T],
         _dots: [*mut i32; T],

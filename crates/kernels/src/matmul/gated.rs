@@ -67,8 +67,7 @@ fn compute(
 ) {
     cpu.dispatch(Tiles {
         weights,
-        first: group * (ROWS / LANES),
-        count: ROWS / LANES,
+        tiles: group * (ROWS / LANES)..(group + 1) * (ROWS / LANES),
         x,
         tokens,
         out: out.as_flattened_mut().as_mut_ptr(),

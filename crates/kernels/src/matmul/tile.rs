@@ -8,7 +8,7 @@ mod plain;
 mod quantised;
 mod scales;
 
-use crate::activations::{Activations, Blocks, RECORD, is_8bit, sum_kind, zero_point};
+use crate::activations::{Activations, Blocks, RECORD, UNIT_BEYOND, is_8bit, sum_kind, zero_point};
 use crate::codes::{Bits2, Bits3, Bits4, Bits5, Bits6, Bits8, TableIq4, TableMxfp4};
 use crate::formats::{Float, Packing};
 use crate::layout::{Codes, Layout, MXFP4_VALUES, Scales};
@@ -27,12 +27,10 @@ pub(super) enum Write {
     Add,
 }
 
-/// The products of one or two neighbouring tiles with some tokens.
+/// The products of neighbouring tiles with some tokens.
 pub(super) struct Tiles<'a> {
     pub(super) weights: &'a Matrix,
-    pub(super) first: usize,
-    /// At most `TILES_MAX`.
-    pub(super) count: usize,
+    pub(super) tiles: Range<usize>,
     pub(super) x: &'a Activations,
     /// Starts at a block of the activations.
     pub(super) tokens: Range<usize>,
@@ -43,7 +41,7 @@ pub(super) struct Tiles<'a> {
     pub(super) write: Write,
 }
 
-/// Tiles that an operation may ask for together.
+/// Tiles that are computed together.
 pub(super) const TILES_MAX: usize = 2;
 
 impl Op for Tiles<'_> {
@@ -51,7 +49,6 @@ impl Op for Tiles<'_> {
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        assert!((1..=TILES_MAX).contains(&self.count));
         assert!(self.tokens.start.is_multiple_of(self.x.blocks().full) && self.tokens.end <= self.x.rows());
         match &self.weights.format().packing {
             Packing::Float(Float::F32) => self.float::<S, PlainF32>(s),
@@ -93,7 +90,9 @@ impl Tiles<'_> {
         let groups = self.x.columns() / GROUP;
         let (kind, wide) = (sum_kind(layout), is_8bit(layout) && S::WIDE_8BIT);
         let tokens = self.x.rows() * groups;
-        assert!(self.x.codes.len() >= tokens * RECORD && self.x.sums[kind].len() >= tokens * halves);
+        assert!(
+            self.x.codes.len() >= tokens * RECORD + UNIT_BEYOND && self.x.sums[kind].len() >= tokens * halves
+        );
         assert!(!wide || self.x.wide.len() >= tokens * GROUP, "the activations were not widened");
         let block = |token: usize| {
             // SAFETY: the asserts above; a block's part starts at its first token's place.
@@ -109,25 +108,41 @@ impl Tiles<'_> {
                 }
             }
         };
-        let first = if S::UNIT.is_some() { self.unit_blocks(s, &block) } else { self.tokens.start };
-        self.blocks(s, first, block);
+        let unit = if S::UNIT.is_some() { self.unit_tokens() } else { self.tokens.start..self.tokens.start };
+        if unit.is_empty() {
+            for tiles in self.pairs() {
+                self.blocks(s, tiles, self.tokens.start, block);
+            }
+            return;
+        }
+        // SAFETY: `block` points at the parts of blocks; the unit is given back.
+        unsafe {
+            s.unit_begin(X::HALVES);
+            for tiles in self.pairs() {
+                self.unit_blocks(s, tiles.clone(), unit.clone(), &block);
+                self.blocks(s, tiles, unit.end, block);
+            }
+            s.unit_end();
+        }
     }
 
     #[inline(always)]
     fn float<S: Simd, P: Plain>(self, s: S) {
         let columns = self.x.columns();
         assert!(self.x.float.len() >= self.x.rows() * columns, "the activations were not kept in f32");
-        self.blocks(s, self.tokens.start, |token| FloatBlock {
-            columns,
-            x: self.x.float[token * columns..].as_ptr(),
-            kernel: PhantomData::<P>,
-        });
+        for tiles in self.pairs() {
+            self.blocks(s, tiles, self.tokens.start, |token| FloatBlock {
+                columns,
+                x: self.x.float[token * columns..].as_ptr(),
+                kernel: PhantomData::<P>,
+            });
+        }
     }
 
     /// Where the products of `tile` and the tokens from `token` on go.
     #[inline(always)]
     fn out(&self, token: usize, tile: usize) -> Out {
-        let at = (token - self.tokens.start) * self.stride + (tile - self.first) * LANES;
+        let at = (token - self.tokens.start) * self.stride + (tile - self.tiles.start) * LANES;
         Out {
             start: self.out.wrapping_add(at),
             stride: self.stride,
@@ -136,21 +151,33 @@ impl Tiles<'_> {
         }
     }
 
-    /// Calls the kernel for each block of the tokens from `first` on and writes its results.
+    /// The tiles, two at a time.
+    fn pairs(&self) -> impl Iterator<Item = Range<usize>> {
+        let Range { start, end } = self.tiles;
+        (start..end).step_by(TILES_MAX).map(move |first| first..end.min(first + TILES_MAX))
+    }
+
+    /// Calls the kernel of one or two tiles for each block of the tokens from `first` on and writes its results.
     #[inline(always)]
-    fn blocks<S: Simd, K: Kernel>(&self, s: S, first: usize, kernel: impl Fn(usize) -> K) {
-        let tile = |n: usize| self.weights.tile(self.first + n).as_ptr();
+    fn blocks<S: Simd, K: Kernel>(
+        &self,
+        s: S,
+        tiles: Range<usize>,
+        first: usize,
+        kernel: impl Fn(usize) -> K,
+    ) {
+        let tile = |n: usize| self.weights.tile(tiles.start + n).as_ptr();
         let mut token = first;
         while token < self.tokens.end {
             let tokens = Blocks::vectors::<S>().at(self.tokens.end - first, token - first).len();
-            let out = |n: usize| self.out(token, self.first + n);
+            let out = |n: usize| self.out(token, tiles.start + n);
             let kernel = kernel(token);
             // SAFETY: `kernel` points at the parts of this block, `tile` at tiles of the same matrix.
             unsafe {
-                if self.count == 2 && tokens == S::TOKENS_MAX && S::TWO_TILES {
+                if tiles.len() == 2 && tokens == S::TOKENS_MAX && S::TWO_TILES {
                     two_tiles(s, &kernel, [tile(0), tile(1)], [out(0), out(1)]);
                 } else {
-                    for n in 0..self.count {
+                    for n in 0..tiles.len() {
                         one_tile(s, &kernel, tokens, tile(n), out(n));
                     }
                 }

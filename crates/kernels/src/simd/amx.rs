@@ -5,10 +5,10 @@
 //! back, so that nothing of it has to be saved when threads change. The compiler does not use these registers.
 //!
 //! ```text
-//! 0, 1: sums of a full block, for two tiles     5, 6: sums of a smaller block
-//! 2:    activations of a full block             7:    activations of a smaller block
-//! 3, 4: quads of two tiles
+//! 0, 1: sums of a block of tokens and two tiles    4: activations of the block    6, 7: quads of two tiles
 //! ```
+//!
+//! To store a register takes 16 cycles, however many rows it has, so blocks of fewer tokens use full ones.
 
 use super::MatrixUnit;
 use super::avx512::Avx512;
@@ -81,28 +81,39 @@ struct Shapes {
 
 const _: () = assert!(size_of::<Shapes>() == 64);
 
+impl Shapes {
+    /// For activations of `k` values of k.
+    const fn new(k: usize) -> Shapes {
+        const FULL: u16 = ROW_BYTES as u16;
+        const ALL: u8 = ROWS as u8;
+        let (acts, quads) = (k as u16, (k / 4) as u8);
+        Shapes {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            row_bytes: [FULL, FULL, FULL, FULL, acts, acts, FULL, FULL, 0, 0, 0, 0, 0, 0, 0, 0],
+            rows: [ALL, ALL, ALL, ALL, ALL, ALL, quads, quads, 0, 0, 0, 0, 0, 0, 0, 0],
+        }
+    }
+
+    /// Sets the registers of this thread, which are zeros then.
+    #[inline(always)]
+    unsafe fn set(&self) {
+        // SAFETY: the caller's: the processor has AMX, which allows 16 rows of 64 bytes.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) self, options(nostack, preserves_flags)) }
+    }
+}
+
 /// `Simd::unit_begin`.
 ///
 /// # Safety
 /// `Amx` exists.
 #[inline(always)]
-pub(super) unsafe fn begin(halves: usize, rest: usize) {
-    let mut shapes =
-        Shapes { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
-    let mut shape = |register: usize, rows: usize, row_bytes: usize| {
-        // A register without rows has no columns either.
-        shapes.rows[register] = rows as u8;
-        shapes.row_bytes[register] = if rows > 0 { row_bytes as u16 } else { 0 };
-    };
-    let k = GROUP / halves;
-    for (tokens, sums, acts) in [(ROWS, [0, 1], 2), (rest, [5, 6], 7)] {
-        shape(acts, tokens, k);
-        sums.iter().for_each(|sums| shape(*sums, tokens, ROW_BYTES));
-    }
-    shape(3, k / 4, ROW_BYTES);
-    shape(4, k / 4, ROW_BYTES);
-    // SAFETY: the processor has AMX; rows are at most 16 and row bytes at most 64.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags)) }
+pub(super) unsafe fn begin(halves: usize) {
+    static WHOLE: Shapes = Shapes::new(GROUP);
+    static HALF: Shapes = Shapes::new(GROUP / 2);
+    // SAFETY: the caller's.
+    unsafe { if halves == 1 { &WHOLE } else { &HALF }.set() }
 }
 
 /// `Simd::unit_end`.
@@ -115,44 +126,44 @@ pub(super) unsafe fn end() {
     unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) }
 }
 
-/// Products of activations with one or two tiles' quads.
-macro_rules! products {
-    ($acts:literal, $sums:literal, $more:literal, $from:expr, $quads:expr, $dots:expr) => {
-        if T == 2 {
-            asm!(
-                concat!("tilezero ", $sums),
-                concat!("tilezero ", $more),
-                concat!("tileloadd ", $acts, ", [{from} + {token}*1]"),
-                "tileloadd tmm3, [{quads} + {row}*1]",
-                concat!("tdpbssd ", $sums, ", ", $acts, ", tmm3"),
-                "tileloadd tmm4, [{more_quads} + {row}*1]",
-                concat!("tdpbssd ", $more, ", ", $acts, ", tmm4"),
-                concat!("tilestored [{dots} + {row}*1], ", $sums),
-                concat!("tilestored [{more_dots} + {row}*1], ", $more),
-                from = in(reg) $from,
-                quads = in(reg) $quads[0],
-                more_quads = in(reg) $quads[T - 1],
-                dots = in(reg) $dots[0],
-                more_dots = in(reg) $dots[T - 1],
-                token = in(reg) GROUP,
-                row = in(reg) ROW_BYTES,
-                options(nostack, preserves_flags),
-            )
-        } else {
-            asm!(
-                concat!("tilezero ", $sums),
-                concat!("tileloadd ", $acts, ", [{from} + {token}*1]"),
-                "tileloadd tmm3, [{quads} + {row}*1]",
-                concat!("tdpbssd ", $sums, ", ", $acts, ", tmm3"),
-                concat!("tilestored [{dots} + {row}*1], ", $sums),
-                from = in(reg) $from,
-                quads = in(reg) $quads[0],
-                dots = in(reg) $dots[0],
-                token = in(reg) GROUP,
-                row = in(reg) ROW_BYTES,
-                options(nostack, preserves_flags),
-            )
-        }
+macro_rules! load {
+    ($register:literal, $from:expr, $row:expr) => {
+        asm!(
+            concat!("tileloadd tmm", $register, ", [{from} + {row}*1]"),
+            from = in(reg) $from,
+            row = in(reg) $row,
+            options(readonly, nostack, preserves_flags),
+        )
+    };
+}
+
+macro_rules! multiply {
+    ($sums:literal, $acts:literal, $quads:literal) => {
+        asm!(
+            concat!("tdpbssd tmm", $sums, ", tmm", $acts, ", tmm", $quads),
+            options(nomem, nostack, preserves_flags),
+        )
+    };
+}
+
+macro_rules! multiply_from_zero {
+    ($sums:literal, $acts:literal, $quads:literal) => {
+        asm!(
+            concat!("tilezero tmm", $sums),
+            concat!("tdpbssd tmm", $sums, ", tmm", $acts, ", tmm", $quads),
+            options(nomem, nostack, preserves_flags),
+        )
+    };
+}
+
+macro_rules! store {
+    ($register:literal, $to:expr) => {
+        asm!(
+            concat!("tilestored [{to} + {row}*1], tmm", $register),
+            to = in(reg) $to,
+            row = in(reg) ROW_BYTES,
+            options(nostack, preserves_flags),
+        )
     };
 }
 
@@ -161,44 +172,40 @@ macro_rules! products {
 /// # Safety
 /// As there; `Amx` exists.
 #[inline(always)]
-pub(super) unsafe fn products<const T: usize>(
-    tokens: usize,
-    acts: *const u8,
-    quads: [*const u8; T],
-    dots: [*mut i32; T],
-) {
+pub(super) unsafe fn products<const T: usize>(acts: *const u8, quads: [*const u8; T], dots: [*mut i32; T]) {
     const { assert!(T == 1 || T == 2) };
-    // SAFETY: the caller's; a register holds as many rows as `begin` was told.
+    let second = T - 1;
+    // SAFETY: the caller's.
     unsafe {
-        if tokens == ROWS {
-            products!("tmm2", "tmm0", "tmm1", acts, quads, dots);
-        } else {
-            products!("tmm7", "tmm5", "tmm6", acts, quads, dots);
+        load!(4, acts, GROUP);
+        load!(6, quads[0], ROW_BYTES);
+        multiply_from_zero!(0, 4, 6);
+        if T == 2 {
+            load!(7, quads[second], ROW_BYTES);
+            multiply_from_zero!(1, 4, 7);
+        }
+        store!(0, dots[0]);
+        if T == 2 {
+            store!(1, dots[second]);
         }
     }
 }
 
-/// `Simd::unit_multiply`: two full registers, four sums that do not wait for each other.
+/// `Simd::unit_multiply`: full registers, and sums that do not wait for each other.
 ///
 /// # Safety
 /// `Amx` exists.
 #[inline(always)]
 pub(super) unsafe fn multiply(steps: usize) -> usize {
-    let mut shapes =
-        Shapes { palette: 1, start_row: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
-    shapes.rows[..8].fill(ROWS as u8);
-    shapes.row_bytes[..8].fill(ROW_BYTES as u16);
-    // SAFETY: the processor has AMX. Registers are zeros after `ldtilecfg`.
+    static FULL: Shapes = Shapes::new(ROW_BYTES);
+    // SAFETY: the caller's.
     unsafe {
-        asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags));
+        FULL.set();
         for _ in 0..steps {
-            asm!(
-                "tdpbssd tmm0, tmm4, tmm5",
-                "tdpbssd tmm1, tmm4, tmm5",
-                "tdpbssd tmm2, tmm4, tmm5",
-                "tdpbssd tmm3, tmm4, tmm5",
-                options(nomem, nostack, preserves_flags)
-            );
+            multiply!(0, 4, 6);
+            multiply!(1, 4, 7);
+            multiply!(2, 5, 6);
+            multiply!(3, 5, 7);
         }
         end();
     }

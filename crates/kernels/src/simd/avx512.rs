@@ -282,9 +282,9 @@ unsafe impl<const AMX: bool> Simd for Avx512<AMX> {
     }
 
     #[inline(always)]
-    unsafe fn unit_begin(self, halves: usize, rest: usize) {
+    unsafe fn unit_begin(self, halves: usize) {
         // SAFETY: the caller's, and whoever asks for the unit looked at `UNIT`.
-        unsafe { amx::begin(halves, rest) }
+        unsafe { amx::begin(halves) }
     }
     #[inline(always)]
     fn unit_end(self) {
@@ -299,13 +299,12 @@ unsafe impl<const AMX: bool> Simd for Avx512<AMX> {
     #[inline(always)]
     unsafe fn unit_products<const T: usize>(
         self,
-        tokens: usize,
         acts: *const u8,
         quads: [*const u8; T],
         dots: [*mut i32; T],
     ) {
         // SAFETY: the caller's.
-        unsafe { amx::products(tokens, acts, quads, dots) }
+        unsafe { amx::products(acts, quads, dots) }
     }
     #[inline(always)]
     fn unit_multiply(self, steps: usize) -> usize {

@@ -22,7 +22,7 @@ use std::ops::Range;
 /// Groups that are unpacked together: what a block of 256 has.
 const GROUPS: usize = 4;
 /// Tokens whose results wait in the cache: whole blocks.
-const TOKENS: usize = 64;
+const TOKENS: usize = 96;
 /// Tokens of a block at most.
 const BLOCK: usize = 16;
 
@@ -40,7 +40,7 @@ struct Scratch {
     codes: [u8; GROUPS * TILES_MAX * CODES],
     // [group][half][tile][scale, min]
     scales: [u8; GROUPS * 2 * TILES_MAX * 2 * ROW_BYTES],
-    // [group][half][tile], of as many groups as there is room for
+    // [group][half][tile]
     dots: [u8; GROUPS * TILES_MAX * DOTS],
     // [token][tile]
     results: [u8; TOKENS * TILES_MAX * ROW_BYTES],
@@ -56,25 +56,30 @@ struct Panel {
 }
 
 impl Tiles<'_> {
-    /// Computes the blocks that are the matrix unit's; tells the first token that is not.
-    #[inline(always)]
-    pub(super) fn unit_blocks<S: Simd, C: CodePlanes, X: GroupScales>(
-        &self,
-        s: S,
-        block: &impl Fn(usize) -> Block<C, X>,
-    ) -> usize {
+    /// The tokens whose blocks are the matrix unit's: all but a few at the end, or none.
+    pub(super) fn unit_tokens(&self) -> Range<usize> {
         let (blocks, Range { start, end }) = (self.x.blocks(), self.tokens.clone());
         let rest = (end - start) % blocks.full;
-        let end = if blocks.is_unit_s(rest) { end } else { end - rest };
-        if start == end {
-            return end;
-        }
-        assert!(blocks.full == BLOCK && TOKENS.is_multiple_of(BLOCK));
+        start..if blocks.is_unit_s(rest) { end } else { end - rest }
+    }
+
+    /// Computes the products of one or two tiles with `tokens`, which are the matrix unit's.
+    ///
+    /// # Safety
+    /// Between `unit_begin` and `unit_end`; `block` points at the parts of a block's tokens.
+    #[inline(always)]
+    pub(super) unsafe fn unit_blocks<S: Simd, C: CodePlanes, X: GroupScales>(
+        &self,
+        s: S,
+        tiles: Range<usize>,
+        tokens: Range<usize>,
+        block: &impl Fn(usize) -> Block<C, X>,
+    ) {
+        assert!(self.x.blocks().full == BLOCK && TOKENS.is_multiple_of(BLOCK));
         let mut scratch = MaybeUninit::<Scratch>::uninit();
         let scratch = scratch.as_mut_ptr();
-        let tile = |n: usize| self.weights.tile(self.first + n).as_ptr();
-        // SAFETY: `block` points at the parts of a block's tokens, `tile` at tiles of the same matrix; the unit is
-        // given back below. The scratch outlives the panel.
+        let tile = |n: usize| self.weights.tile(tiles.start + n).as_ptr();
+        // SAFETY: the caller's; `tile` points at tiles of the same matrix. The scratch outlives the panel.
         unsafe {
             let panel = Panel {
                 codes: (&raw mut (*scratch).codes).cast(),
@@ -82,18 +87,15 @@ impl Tiles<'_> {
                 dots: (&raw mut (*scratch).dots).cast(),
                 results: (&raw mut (*scratch).results).cast(),
             };
-            s.unit_begin(X::HALVES, rest);
-            for first in (start..end).step_by(TOKENS) {
-                let tokens = first..end.min(first + TOKENS);
-                if self.count == 2 {
-                    self.run_of_tokens(s, panel, tokens, [tile(0), tile(1)], block);
+            for first in tokens.clone().step_by(TOKENS) {
+                let run = first..tokens.end.min(first + TOKENS);
+                if tiles.len() == 2 {
+                    self.run_of_tokens(s, panel, run, tiles.start, [tile(0), tile(1)], block);
                 } else {
-                    self.run_of_tokens(s, panel, tokens, [tile(0)], block);
+                    self.run_of_tokens(s, panel, run, tiles.start, [tile(0)], block);
                 }
             }
         }
-        s.unit_end();
-        end
     }
 
     #[inline(always)]
@@ -102,6 +104,7 @@ impl Tiles<'_> {
         s: S,
         panel: Panel,
         tokens: Range<usize>,
+        first_tile: usize,
         tiles: [*const u8; T],
         block: &impl Fn(usize) -> Block<C, X>,
     ) {
@@ -119,15 +122,13 @@ impl Tiles<'_> {
                 }
                 block(tokens.start).unpack(s, part.len(), &heads, &mut at, panel);
                 for token in tokens.clone().step_by(BLOCK) {
+                    let results = panel.results.add((token - tokens.start) * TILES_MAX * ROW_BYTES);
                     let part = Part {
                         block: block(token),
                         tokens: BLOCK.min(tokens.end - token),
                         first,
                         groups: part.len(),
-                        panel: Panel {
-                            results: panel.results.add((token - tokens.start) * TILES_MAX * ROW_BYTES),
-                            ..panel
-                        },
+                        panel: Panel { results, ..panel },
                     };
                     part.multiply::<S, T>(s);
                     part.add_all::<S, T>(s);
@@ -140,7 +141,7 @@ impl Tiles<'_> {
                 // SAFETY: the results of all groups are there.
                 unsafe {
                     let y = s.load(panel.results.add(at * ROW_BYTES).cast());
-                    self.out(token, self.first + t).put(s, 0, y);
+                    self.out(token, first_tile + t).put(s, 0, y);
                 }
             }
         }
@@ -224,7 +225,7 @@ impl<C: CodePlanes, X: GroupScales> Part<C, X> {
                         quads[t] = quads[0].add(t * CODES);
                         to[t] = dots.add(t * DOTS).cast();
                     }
-                    s.unit_products(self.tokens, acts.add(half * GROUP / 2), quads, to);
+                    s.unit_products(acts.add(half * GROUP / 2), quads, to);
                     dots = dots.add(TILES_MAX * DOTS);
                 }
                 acts = acts.add(record);
@@ -259,11 +260,12 @@ impl<C: CodePlanes, X: GroupScales> Part<C, X> {
         // SAFETY: the caller's.
         unsafe {
             let results = self.panel.results.add(token * TILES_MAX * ROW_BYTES);
+            let place = |t: usize, m: usize| results.add((m * TILES_MAX + t) * ROW_BYTES).cast::<f32>();
             let mut y = [[s.splat(0.0); M]; T];
             if self.first > 0 {
-                for t in 0..T {
-                    for m in 0..M {
-                        y[t][m] = s.load(results.add((m * TILES_MAX + t) * ROW_BYTES).cast());
+                for (t, y) in y.iter_mut().enumerate() {
+                    for (m, y) in y.iter_mut().enumerate() {
+                        *y = s.load(place(t, m));
                     }
                 }
             }
@@ -275,25 +277,25 @@ impl<C: CodePlanes, X: GroupScales> Part<C, X> {
             let mut dots = self.panel.dots.add(token * ROW_BYTES);
             for _ in 0..self.groups {
                 let mut scale = [[Scale { scale: s.splat(0.0), min: s.splat(0.0) }; T]; 2];
-                for half in 0..X::HALVES {
-                    for t in 0..T {
+                for (half, scale) in scale[..X::HALVES].iter_mut().enumerate() {
+                    for (t, scale) in scale.iter_mut().enumerate() {
                         let from = scales.add((half * TILES_MAX + t) * 2 * ROW_BYTES);
-                        scale[half][t].scale = s.load(from.cast());
+                        scale.scale = s.load(from.cast());
                         if X::HAS_MIN {
-                            scale[half][t].min = s.load(from.add(ROW_BYTES).cast());
+                            scale.min = s.load(from.add(ROW_BYTES).cast());
                         }
                     }
                 }
                 for m in 0..M {
                     let x = s.splat(x.add(m).read_unaligned());
-                    for t in 0..T {
+                    for (t, y) in y.iter_mut().enumerate() {
                         let mut term = s.splat(0.0);
-                        for half in 0..X::HALVES {
+                        for (half, scale) in scale[..X::HALVES].iter().enumerate() {
                             let dot = dots.add((half * TILES_MAX + t) * DOTS + m * ROW_BYTES);
                             let sum = sums.wrapping_add(half * self.tokens + m);
-                            term = X::term(s, half, s.load_i32(dot.cast()), scale[half][t], sum, term);
+                            term = X::term(s, half, s.load_i32(dot.cast()), scale[t], sum, term);
                         }
-                        y[t][m] = s.fma(term, x, y[t][m]);
+                        y[m] = s.fma(term, x, y[m]);
                     }
                 }
                 x = x.cast::<u8>().add(record).cast();
@@ -303,7 +305,7 @@ impl<C: CodePlanes, X: GroupScales> Part<C, X> {
             }
             for (t, y) in y.iter().enumerate() {
                 for (m, y) in y.iter().enumerate() {
-                    s.store(*y, results.add((m * TILES_MAX + t) * ROW_BYTES).cast());
+                    s.store(*y, place(t, m));
                 }
             }
         }

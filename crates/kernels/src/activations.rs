@@ -263,6 +263,11 @@ impl Blocks {
         }
     }
 
+    /// Whether full blocks are a matrix unit's.
+    pub(crate) fn are_of_a_unit(self) -> bool {
+        self.unit
+    }
+
     /// Whether a block of so many tokens is for a matrix unit, token by token.
     pub(crate) fn is_unit_s(self, tokens: usize) -> bool {
         self.unit && tokens >= self.least
@@ -425,6 +430,7 @@ struct BlocksOf;
 
 impl Op for BlocksOf {
     type Out = Blocks;
+    const ON_UNIT: bool = true;
 
     #[inline(always)]
     fn eval<S: Simd>(self, _s: S) -> Blocks {

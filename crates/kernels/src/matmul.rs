@@ -78,7 +78,7 @@ struct Job<'a> {
 impl Job<'_> {
     fn compute(&self, cpu: &Cpu, x: &Activations, tiles: Range<usize>, tokens: Range<usize>) {
         let rows = self.weights.rows();
-        cpu.dispatch(Tiles {
+        Tiles {
             weights: self.weights,
             out: self.out.pointer(tokens.start * rows + tiles.start * LANES),
             tiles,
@@ -86,7 +86,8 @@ impl Job<'_> {
             stride: rows,
             write: self.write,
             tokens,
-        });
+        }
+        .compute(cpu);
     }
 }
 

@@ -84,10 +84,11 @@ struct Multiply;
 
 impl Op for Multiply {
     type Out = (usize, f32);
+    const ON_UNIT: bool = true;
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) -> (usize, f32) {
-        if S::UNIT.is_some() {
+        if const { S::UNIT.is_some() } {
             return (s.unit_multiply(STEPS), 0.0);
         }
         let ones = [1_u8; 64];

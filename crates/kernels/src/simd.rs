@@ -194,6 +194,8 @@ pub(crate) trait CodePlanes: 'static {
 /// A kernel: what [`dispatch`] compiles for every instruction set. `eval` must be `#[inline(always)]`.
 pub(crate) trait Op {
     type Out;
+    /// Whether it has a use for a matrix unit. All others are compiled for vectors only.
+    const ON_UNIT: bool = false;
     fn eval<S: Simd>(self, s: S) -> Self::Out;
 }
 
@@ -207,9 +209,9 @@ pub(crate) fn dispatch<O: Op>(isa: Isa, op: O) -> O::Out {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => avx2::Avx2::detect().expect("Cpu::new checked it").run(op),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => <avx512::Avx512>::detect().expect("Cpu::new checked it").run(op),
+        Isa::Amx if const { O::ON_UNIT } => amx::Amx::detect().expect("Cpu::new checked it").run(op),
         #[cfg(target_arch = "x86_64")]
-        Isa::Amx => amx::Amx::detect().expect("Cpu::new checked it").run(op),
+        Isa::Avx512 | Isa::Amx => <avx512::Avx512>::detect().expect("Cpu::new checked it").run(op),
         #[cfg(not(target_arch = "x86_64"))]
         _ => unreachable!("Cpu::new checked it"),
     }

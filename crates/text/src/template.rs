@@ -110,7 +110,7 @@ pub enum TemplateError {
     },
     /// Neither the template nor the input is at fault: the system gave no thread, or no stack for it.
     #[error("no thread to render the chat template on: {0}")]
-    NoThread(#[source] io::Error),
+    NoThread(String),
 }
 
 impl ChatTemplate {
@@ -149,7 +149,7 @@ impl ChatTemplate {
             let worker = std::thread::Builder::new().name("template".to_owned()).stack_size(STACK_BYTES);
             let rendered = worker.spawn_scoped(scope, || self.render_here(input, limits));
             rendered
-                .map_err(TemplateError::NoThread)?
+                .map_err(|error| TemplateError::NoThread(error.to_string()))?
                 .join()
                 .expect("a template that fails is an error, not a panic")
         })

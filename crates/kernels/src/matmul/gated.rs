@@ -65,7 +65,7 @@ fn compute(
     tokens: Range<usize>,
     out: &mut [[f32; ROWS]; TOKENS],
 ) {
-    cpu.dispatch(Tiles {
+    Tiles {
         weights,
         tiles: group * (ROWS / LANES)..(group + 1) * (ROWS / LANES),
         x,
@@ -73,7 +73,8 @@ fn compute(
         out: out.as_flattened_mut().as_mut_ptr(),
         stride: ROWS,
         write: Write::Store,
-    });
+    }
+    .compute(cpu);
 }
 
 /// Some tokens' 32 values: the gates become the products, which are quantised.

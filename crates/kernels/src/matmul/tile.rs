@@ -10,6 +10,7 @@ mod scales;
 
 use crate::activations::{Activations, Blocks, RECORD, UNIT_BEYOND, is_8bit, sum_kind, zero_point};
 use crate::codes::{Bits2, Bits3, Bits4, Bits5, Bits6, Bits8, TableIq4, TableMxfp4};
+use crate::cpu::Cpu;
 use crate::formats::{Float, Packing};
 use crate::layout::{Codes, Layout, MXFP4_VALUES, Scales};
 use crate::matrix::{GROUP, Matrix};
@@ -44,47 +45,82 @@ pub(super) struct Tiles<'a> {
 /// Tiles that are computed together.
 pub(super) const TILES_MAX: usize = 2;
 
+impl Tiles<'_> {
+    /// Computes them: what is the matrix unit's with it, the rest with vectors.
+    pub(super) fn compute(self, cpu: &Cpu) {
+        assert!(self.tokens.start.is_multiple_of(self.x.blocks().full) && self.tokens.end <= self.x.rows());
+        let unit = self.unit_tokens();
+        let rest = unit.end..self.tokens.end;
+        if !unit.is_empty() {
+            cpu.dispatch(OnUnit(Tiles { tokens: unit, tiles: self.tiles.clone(), ..self }));
+        }
+        if !rest.is_empty() {
+            let out = self.out.wrapping_add((rest.start - self.tokens.start) * self.stride);
+            cpu.dispatch(Tiles { tokens: rest, out, ..self });
+        }
+    }
+}
+
+/// With vectors.
 impl Op for Tiles<'_> {
     type Out = ();
 
     #[inline(always)]
     fn eval<S: Simd>(self, s: S) {
-        assert!(self.tokens.start.is_multiple_of(self.x.blocks().full) && self.tokens.end <= self.x.rows());
         match &self.weights.format().packing {
             Packing::Float(Float::F32) => self.float::<S, PlainF32>(s),
             Packing::Float(Float::F16) => self.float::<S, PlainF16>(s),
             Packing::Float(Float::Bf16) => self.float::<S, PlainBf16>(s),
-            Packing::Quantised { layout, .. } => self.quantised(s, layout),
+            Packing::Quantised { layout, .. } => self.quantised::<S, false>(s, layout),
+        }
+    }
+}
+
+/// With the matrix unit.
+struct OnUnit<'a>(Tiles<'a>);
+
+impl Op for OnUnit<'_> {
+    type Out = ();
+    const ON_UNIT: bool = true;
+
+    #[inline(always)]
+    fn eval<S: Simd>(self, s: S) {
+        match &self.0.weights.format().packing {
+            // Nothing of it is compiled where there is no unit.
+            Packing::Quantised { layout, .. } if const { S::UNIT.is_some() } => {
+                self.0.quantised::<S, true>(s, layout);
+            }
+            _ => unreachable!("`unit_tokens` gave it no tokens"),
         }
     }
 }
 
 impl Tiles<'_> {
     #[inline(always)]
-    fn quantised<S: Simd>(self, s: S, layout: &Layout) {
+    fn quantised<S: Simd, const UNIT: bool>(self, s: S, layout: &Layout) {
         use Scales::{E8m0, F16, F16Min, Super, SuperMin};
         match (&layout.codes, layout.scales) {
-            (Codes::Linear { bits: 4, .. }, F16) => self.run::<S, Bits4, ScaleF16>(s, layout),
-            (Codes::Linear { bits: 4, .. }, F16Min) => self.run::<S, Bits4, ScaleF16Min>(s, layout),
-            (Codes::Linear { bits: 4, .. }, SuperMin) => self.run::<S, Bits4, SuperMin32>(s, layout),
-            (Codes::Linear { bits: 5, .. }, F16) => self.run::<S, Bits5, ScaleF16>(s, layout),
-            (Codes::Linear { bits: 5, .. }, F16Min) => self.run::<S, Bits5, ScaleF16Min>(s, layout),
-            (Codes::Linear { bits: 5, .. }, SuperMin) => self.run::<S, Bits5, SuperMin32>(s, layout),
-            (Codes::Linear { bits: 8, .. }, F16) => self.run::<S, Bits8, ScaleF16>(s, layout),
-            (Codes::Linear { bits: 6, .. }, Super) => self.run::<S, Bits6, Super16>(s, layout),
-            (Codes::Linear { bits: 3, .. }, Super) => self.run::<S, Bits3, Super16>(s, layout),
-            (Codes::Linear { bits: 2, .. }, SuperMin) => self.run::<S, Bits2, SuperMin16>(s, layout),
-            (Codes::Table(_), F16) => self.run::<S, TableIq4, ScaleF16>(s, layout),
-            (Codes::Table(_), Super) => self.run::<S, TableIq4, Super32>(s, layout),
+            (Codes::Linear { bits: 4, .. }, F16) => self.run::<S, Bits4, ScaleF16, UNIT>(s, layout),
+            (Codes::Linear { bits: 4, .. }, F16Min) => self.run::<S, Bits4, ScaleF16Min, UNIT>(s, layout),
+            (Codes::Linear { bits: 4, .. }, SuperMin) => self.run::<S, Bits4, SuperMin32, UNIT>(s, layout),
+            (Codes::Linear { bits: 5, .. }, F16) => self.run::<S, Bits5, ScaleF16, UNIT>(s, layout),
+            (Codes::Linear { bits: 5, .. }, F16Min) => self.run::<S, Bits5, ScaleF16Min, UNIT>(s, layout),
+            (Codes::Linear { bits: 5, .. }, SuperMin) => self.run::<S, Bits5, SuperMin32, UNIT>(s, layout),
+            (Codes::Linear { bits: 8, .. }, F16) => self.run::<S, Bits8, ScaleF16, UNIT>(s, layout),
+            (Codes::Linear { bits: 6, .. }, Super) => self.run::<S, Bits6, Super16, UNIT>(s, layout),
+            (Codes::Linear { bits: 3, .. }, Super) => self.run::<S, Bits3, Super16, UNIT>(s, layout),
+            (Codes::Linear { bits: 2, .. }, SuperMin) => self.run::<S, Bits2, SuperMin16, UNIT>(s, layout),
+            (Codes::Table(_), F16) => self.run::<S, TableIq4, ScaleF16, UNIT>(s, layout),
+            (Codes::Table(_), Super) => self.run::<S, TableIq4, Super32, UNIT>(s, layout),
             (Codes::Table(values), E8m0) if **values == MXFP4_VALUES => {
-                self.run::<S, TableMxfp4, ScaleBf16>(s, layout);
+                self.run::<S, TableMxfp4, ScaleBf16, UNIT>(s, layout);
             }
             _ => unreachable!("the tests multiply every format of the table: {}", layout.name),
         }
     }
 
     #[inline(always)]
-    fn run<S: Simd, C: CodePlanes, X: GroupScales>(self, s: S, layout: &Layout) {
+    fn run<S: Simd, C: CodePlanes, X: GroupScales, const UNIT: bool>(self, s: S, layout: &Layout) {
         let halves = GROUP / layout.group_len;
         assert_eq!(X::HALVES, halves, "groups of {}", layout.name);
         let groups = self.x.columns() / GROUP;
@@ -108,21 +144,15 @@ impl Tiles<'_> {
                 }
             }
         };
-        let unit = if S::UNIT.is_some() { self.unit_tokens() } else { self.tokens.start..self.tokens.start };
-        if unit.is_empty() {
-            for tiles in self.pairs() {
-                self.blocks(s, tiles, self.tokens.start, block);
+        if UNIT {
+            // SAFETY: `block` points at the parts of blocks; the unit is given back.
+            unsafe {
+                s.unit_begin(X::HALVES);
+                self.pairs().for_each(|tiles| self.on_unit(s, tiles, &block));
+                s.unit_end();
             }
-            return;
-        }
-        // SAFETY: `block` points at the parts of blocks; the unit is given back.
-        unsafe {
-            s.unit_begin(X::HALVES);
-            for tiles in self.pairs() {
-                self.unit_blocks(s, tiles.clone(), unit.clone(), &block);
-                self.blocks(s, tiles, unit.end, block);
-            }
-            s.unit_end();
+        } else {
+            self.pairs().for_each(|tiles| self.blocks(s, tiles, block));
         }
     }
 
@@ -131,7 +161,7 @@ impl Tiles<'_> {
         let columns = self.x.columns();
         assert!(self.x.float.len() >= self.x.rows() * columns, "the activations were not kept in f32");
         for tiles in self.pairs() {
-            self.blocks(s, tiles, self.tokens.start, |token| FloatBlock {
+            self.blocks(s, tiles, |token| FloatBlock {
                 columns,
                 x: self.x.float[token * columns..].as_ptr(),
                 kernel: PhantomData::<P>,
@@ -157,24 +187,19 @@ impl Tiles<'_> {
         (start..end).step_by(TILES_MAX).map(move |first| first..end.min(first + TILES_MAX))
     }
 
-    /// Calls the kernel of one or two tiles for each block of the tokens from `first` on and writes its results.
+    /// Calls the kernel of one or two tiles for each block of tokens and writes its results.
     #[inline(always)]
-    fn blocks<S: Simd, K: Kernel>(
-        &self,
-        s: S,
-        tiles: Range<usize>,
-        first: usize,
-        kernel: impl Fn(usize) -> K,
-    ) {
+    fn blocks<S: Simd, K: Kernel>(&self, s: S, tiles: Range<usize>, kernel: impl Fn(usize) -> K) {
         let tile = |n: usize| self.weights.tile(tiles.start + n).as_ptr();
+        let (first, all) = (self.tokens.start, self.tokens.len());
         let mut token = first;
         while token < self.tokens.end {
-            let tokens = Blocks::vectors::<S>().at(self.tokens.end - first, token - first).len();
+            let tokens = Blocks::vectors::<S>().at(all, token - first).len();
             let out = |n: usize| self.out(token, tiles.start + n);
             let kernel = kernel(token);
             // SAFETY: `kernel` points at the parts of this block, `tile` at tiles of the same matrix.
             unsafe {
-                if tiles.len() == 2 && tokens == S::TOKENS_MAX && S::TWO_TILES {
+                if const { S::TWO_TILES } && tiles.len() == 2 && tokens == S::TOKENS_MAX {
                     two_tiles(s, &kernel, [tile(0), tile(1)], [out(0), out(1)]);
                 } else {
                     for n in 0..tiles.len() {
@@ -194,7 +219,7 @@ unsafe fn one_tile<S: Simd, K: Kernel>(s: S, kernel: &K, tokens: usize, tile: *c
     unsafe {
         if tokens == 1 {
             kernel.compute::<S, 1, 1>(s, [tile], [out]);
-        } else if S::TOKENS_MAX >= 4 {
+        } else if const { S::TOKENS_MAX >= 4 } {
             match tokens {
                 2 => kernel.compute::<S, 1, 2>(s, [tile], [out]),
                 4 => kernel.compute::<S, 1, 4>(s, [tile], [out]),
@@ -207,7 +232,7 @@ unsafe fn one_tile<S: Simd, K: Kernel>(s: S, kernel: &K, tokens: usize, tile: *c
 
 #[inline(always)]
 unsafe fn six<S: Simd, K: Kernel>(s: S, kernel: &K, tile: *const u8, out: Out) {
-    if S::TOKENS_MAX >= 6 {
+    if const { S::TOKENS_MAX >= 6 } {
         // SAFETY: the caller's.
         unsafe { kernel.compute::<S, 1, 6>(s, [tile], [out]) }
     }
@@ -215,7 +240,7 @@ unsafe fn six<S: Simd, K: Kernel>(s: S, kernel: &K, tile: *const u8, out: Out) {
 
 #[inline(always)]
 unsafe fn two_tiles<S: Simd, K: Kernel>(s: S, kernel: &K, tiles: [*const u8; 2], out: [Out; 2]) {
-    if S::TWO_TILES {
+    if const { S::TWO_TILES } {
         const { assert!(!S::TWO_TILES || S::TOKENS_MAX == 6) };
         // SAFETY: the caller's.
         unsafe { kernel.compute::<S, 2, 6>(s, tiles, out) }

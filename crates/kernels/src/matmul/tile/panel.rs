@@ -14,6 +14,7 @@ use super::quantised::{Block, groups_a_block};
 use super::scales::{GroupScales, Scale};
 use super::{TILES_MAX, Tiles};
 use crate::activations::RECORD;
+use crate::formats::Packing;
 use crate::matrix::GROUP;
 use crate::simd::{CodePlanes, LANES, Simd};
 use std::mem::MaybeUninit;
@@ -59,20 +60,23 @@ impl Tiles<'_> {
     /// The tokens whose blocks are the matrix unit's: all but a few at the end, or none.
     pub(super) fn unit_tokens(&self) -> Range<usize> {
         let (blocks, Range { start, end }) = (self.x.blocks(), self.tokens.clone());
+        let is_quantised = matches!(self.weights.format().packing, Packing::Quantised { .. });
+        if !blocks.are_of_a_unit() || !is_quantised {
+            return start..start;
+        }
         let rest = (end - start) % blocks.full;
         start..if blocks.is_unit_s(rest) { end } else { end - rest }
     }
 
-    /// Computes the products of one or two tiles with `tokens`, which are the matrix unit's.
+    /// Computes the products of one or two tiles with the tokens, all of which are the matrix unit's.
     ///
     /// # Safety
     /// Between `unit_begin` and `unit_end`; `block` points at the parts of a block's tokens.
     #[inline(always)]
-    pub(super) unsafe fn unit_blocks<S: Simd, C: CodePlanes, X: GroupScales>(
+    pub(super) unsafe fn on_unit<S: Simd, C: CodePlanes, X: GroupScales>(
         &self,
         s: S,
         tiles: Range<usize>,
-        tokens: Range<usize>,
         block: &impl Fn(usize) -> Block<C, X>,
     ) {
         assert!(self.x.blocks().full == BLOCK && TOKENS.is_multiple_of(BLOCK));
@@ -87,8 +91,8 @@ impl Tiles<'_> {
                 dots: (&raw mut (*scratch).dots).cast(),
                 results: (&raw mut (*scratch).results).cast(),
             };
-            for first in tokens.clone().step_by(TOKENS) {
-                let run = first..tokens.end.min(first + TOKENS);
+            for first in self.tokens.clone().step_by(TOKENS) {
+                let run = first..self.tokens.end.min(first + TOKENS);
                 if tiles.len() == 2 {
                     self.run_of_tokens(s, panel, run, tiles.start, [tile(0), tile(1)], block);
                 } else {

@@ -218,39 +218,43 @@ fn grow<T: Clone + Default>(v: &mut Vec<T>, len: usize) {
     }
 }
 
-/// How tokens are cut into blocks: full ones; then, if as many as `least` are left, one more; if fewer, powers of two, the
-/// largest first.
+/// How tokens are cut into blocks: those of a matrix unit, if there is one, the last of which may be smaller; what is left
+/// in those that vectors take; and what is left of these in powers of two, the largest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Blocks {
-    pub(crate) full: usize,
-    least: usize,
-    /// Whether blocks of `least` and more tokens are a matrix unit's.
-    unit: bool,
+    unit: Option<MatrixUnit>,
+    vectors: usize,
 }
 
 impl Blocks {
     /// For the vectors of an instruction set.
     pub(crate) const fn vectors<S: Simd>() -> Blocks {
-        Blocks { full: S::TOKENS_MAX, least: S::TOKENS_MAX, unit: false }
+        Blocks { unit: None, vectors: S::TOKENS_MAX }
     }
 
     /// For all that an instruction set has.
     pub(crate) const fn all<S: Simd>() -> Blocks {
-        match S::UNIT {
-            Some(MatrixUnit { tokens_max, tokens_min }) => {
-                Blocks { full: tokens_max, least: tokens_min, unit: true }
-            }
-            None => Blocks::vectors::<S>(),
-        }
+        Blocks { unit: S::UNIT, vectors: S::TOKENS_MAX }
+    }
+
+    /// Tokens of a full block.
+    pub(crate) fn full(self) -> usize {
+        self.unit.map_or(self.vectors, |unit| unit.tokens_max)
     }
 
     /// The block that token `row` of `rows` is in.
     pub(crate) fn at(self, rows: usize, row: usize) -> Range<usize> {
-        let mut start = row / self.full * self.full;
-        if start + self.least <= rows {
-            return start..rows.min(start + self.full);
+        let mut start = row / self.full() * self.full();
+        if let Some(unit) = self.unit
+            && start + unit.tokens_min <= rows
+        {
+            return start..rows.min(start + unit.tokens_max);
         }
-        let mut size = self.least.next_power_of_two();
+        start += (row - start) / self.vectors * self.vectors;
+        if start + self.vectors <= rows {
+            return start..start + self.vectors;
+        }
+        let mut size = self.vectors.next_power_of_two();
         loop {
             size /= 2;
             if start + size > rows {
@@ -265,12 +269,12 @@ impl Blocks {
 
     /// Whether full blocks are a matrix unit's.
     pub(crate) fn are_of_a_unit(self) -> bool {
-        self.unit
+        self.unit.is_some()
     }
 
-    /// Whether a block of so many tokens is for a matrix unit, token by token.
+    /// Whether a block of so many tokens is the matrix unit's, token by token.
     pub(crate) fn is_unit_s(self, tokens: usize) -> bool {
-        self.unit && tokens >= self.least
+        self.unit.is_some_and(|unit| tokens >= unit.tokens_min)
     }
 }
 
@@ -459,19 +463,30 @@ mod tests {
 
     #[test]
     fn blocks_are_full_or_the_last_or_powers_of_two_and_cover_every_token_once() {
-        for (full, least) in [(1, 1), (4, 4), (6, 6), (8, 8), (16, 5)] {
-            let blocks = Blocks { full, least, unit: least < full };
+        let unit = MatrixUnit { tokens_max: 16, tokens_min: 9 };
+        for (vectors, unit) in [(1, None), (4, None), (6, None), (8, None), (6, Some(unit))] {
+            let blocks = Blocks { unit, vectors };
             for rows in 0..40 {
                 let mut row = 0;
                 while row < rows {
                     let block = blocks.at(rows, row);
-                    assert!(block.start == row && block.len() <= full);
-                    let last = block.len() >= least && block.end == rows;
-                    assert!(block.len() == full || block.len().is_power_of_two() || last);
+                    let len = block.len();
+                    assert!(block.start == row && len > 0 && len <= blocks.full());
+                    let last_of_unit = blocks.is_unit_s(len) && block.end == rows;
+                    assert!(
+                        len == blocks.full() || len == vectors || len.is_power_of_two() || last_of_unit,
+                        "{blocks:?} {rows} {block:?}"
+                    );
                     assert!(
                         block.clone().all(|r| blocks.at(rows, r) == block),
                         "{blocks:?} {rows} {block:?}"
                     );
+                    // A run that starts after a unit's blocks is cut by vectors alone.
+                    if !blocks.is_unit_s(len) {
+                        let from = row / blocks.full() * blocks.full();
+                        let alone = Blocks { unit: None, vectors }.at(rows - from, row - from);
+                        assert_eq!(alone, row - from..block.end - from);
+                    }
                     row = block.end;
                 }
                 assert_eq!(row, rows);

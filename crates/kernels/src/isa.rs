@@ -12,7 +12,7 @@ pub enum Isa {
     Avx2,
     /// x86-64 with AVX-512 F, BW, VL and VNNI.
     Avx512,
-    /// AVX-512, and AMX for the products of 5 tokens and more.
+    /// AVX-512, and AMX for the products of 9 tokens and more.
     Amx,
 }
 

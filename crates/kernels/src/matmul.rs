@@ -102,7 +102,7 @@ struct Units {
 
 impl Units {
     fn new(cpu: &Cpu, tiles: usize, x: &Activations) -> Self {
-        let block = x.blocks().full;
+        let block = x.blocks().full();
         let token_bytes = x.columns() / GROUP * RECORD + if x.float.is_empty() { 0 } else { 4 * x.columns() };
         let chunk = (CHUNK_BYTES / token_bytes.max(1)).max(4 * block);
         let tokens_each = (chunk / block * block).min(x.rows()).max(1);

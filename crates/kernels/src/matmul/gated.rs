@@ -44,7 +44,7 @@ pub fn gated(
     cpu.run(units.count(), |unit| {
         let (groups, tokens) = units.part(unit);
         let mut values = [[[0.0; ROWS]; TOKENS]; 2];
-        let step = TOKENS / x.blocks().full * x.blocks().full;
+        let step = TOKENS / x.blocks().full() * x.blocks().full();
         for group in groups {
             for start in tokens.clone().step_by(step) {
                 let tokens = start..(start + step).min(tokens.end);

@@ -48,7 +48,7 @@ pub(super) const TILES_MAX: usize = 2;
 impl Tiles<'_> {
     /// Computes them: what is the matrix unit's with it, the rest with vectors.
     pub(super) fn compute(self, cpu: &Cpu) {
-        assert!(self.tokens.start.is_multiple_of(self.x.blocks().full) && self.tokens.end <= self.x.rows());
+        assert!(self.tokens.start.is_multiple_of(self.x.blocks().full()) && self.tokens.end <= self.x.rows());
         let unit = self.unit_tokens();
         let rest = unit.end..self.tokens.end;
         if !unit.is_empty() {

@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 /// Proof that the processor has AMX with bytes, and that the system lets this process use it.
 pub(crate) type Amx = Avx512<true>;
 
-pub(crate) const UNIT: MatrixUnit = MatrixUnit { tokens_max: ROWS, tokens_min: 5 };
+pub(crate) const UNIT: MatrixUnit = MatrixUnit { tokens_max: ROWS, tokens_min: 9 };
 
 /// Rows of a register.
 const ROWS: usize = 16;

@@ -64,7 +64,7 @@ impl Tiles<'_> {
         if !blocks.are_of_a_unit() || !is_quantised {
             return start..start;
         }
-        let rest = (end - start) % blocks.full;
+        let rest = (end - start) % blocks.full();
         start..if blocks.is_unit_s(rest) { end } else { end - rest }
     }
 
@@ -79,7 +79,7 @@ impl Tiles<'_> {
         tiles: Range<usize>,
         block: &impl Fn(usize) -> Block<C, X>,
     ) {
-        assert!(self.x.blocks().full == BLOCK && TOKENS.is_multiple_of(BLOCK));
+        assert!(self.x.blocks().full() == BLOCK && TOKENS.is_multiple_of(BLOCK));
         let mut scratch = MaybeUninit::<Scratch>::uninit();
         let scratch = scratch.as_mut_ptr();
         let tile = |n: usize| self.weights.tile(tiles.start + n).as_ptr();

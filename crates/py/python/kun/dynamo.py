@@ -39,6 +39,12 @@ log = logging.getLogger("kun.dynamo")
 SNAPSHOT_SECONDS = 0.1
 """The least time between two reports of the load."""
 
+BEAT_SECONDS = 1
+"""How often a stream whose next token takes its time says that its worker is there."""
+
+SILENCE_SECONDS = 5
+"""After so long without a word a frontend goes on with a stream elsewhere."""
+
 KEPT_TO_CLEAN_UP_SECONDS = 10
 """What is left of the time that Dynamo gives a shutdown, when all streams are done."""
 
@@ -338,7 +344,11 @@ class KunEngine:
         links = 2
         of_prompt: list[Mapping[str, Any]] = []
         try:
-            async for event in stream:
+            while True:
+                event = await stream.within(BEAT_SECONDS)
+                if event is None:
+                    yield {"token_ids": [], "index": 0}
+                    continue
                 of_prompt += event.get("prompt_logprobs", ())
                 if event.get("finish_reason") == "cancelled" and self.draining and not context.is_stopped():
                     raise EngineShutdown("this worker is going away")
@@ -591,8 +601,8 @@ def frontend_arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--silence-seconds",
         type=int,
-        default=300,
-        help="after so long without a token a worker counts as gone: longer than any waits for its first token",
+        default=SILENCE_SECONDS,
+        help="after so long without a word from a stream's worker another one goes on with it",
     )
     parser.add_argument("--migrations", type=int, default=3, help="how often a stream may go on with another worker")
     add_common(parser)

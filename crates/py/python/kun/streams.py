@@ -13,8 +13,10 @@ from .results import Piece, Usage
 __all__ = ["Stream", "TokenStream"]
 
 
-async def next_of(native: Any) -> Any:
-    """The next part of a native stream; raises StopAsyncIteration after the last. Nothing is polled."""
+async def next_of(native: Any, seconds: float | None = None) -> Any:
+    """The next part of a native stream, or None if none comes within `seconds`; raises StopAsyncIteration after the last.
+    Nothing is polled.
+    """
     while True:
         part = native.take()
         if part is not None:
@@ -22,15 +24,23 @@ async def next_of(native: Any) -> Any:
         loop = asyncio.get_running_loop()
         there = loop.create_future()
         native.notify(loop, there)
-        await there
+        if seconds is None:
+            await there
+            continue
+        timer = loop.call_later(seconds, settle, [there], True)
+        try:
+            if await there:
+                return None
+        finally:
+            timer.cancel()
 
 
-def settle(futures: list[asyncio.Future[None]]) -> None:
+def settle(futures: list[asyncio.Future[bool]], is_late: bool = False) -> None:
     """Wakes those who wait for them; called in their loop for all whose pieces came together."""
     for future in futures:
         # The one who waited may be gone by then.
         if not future.done():
-            future.set_result(None)
+            future.set_result(is_late)
 
 
 class TokenStream:
@@ -67,6 +77,10 @@ class TokenStream:
 
     def __anext__(self) -> Awaitable[dict[str, Any]]:
         return next_of(self._native)
+
+    def within(self, seconds: float) -> Awaitable[dict[str, Any] | None]:
+        """The next piece for asyncio, or None if none comes within `seconds`; raises StopAsyncIteration after the last."""
+        return next_of(self._native, seconds)
 
     def cancel(self) -> None:
         """Ends the answer; the last piece says `"cancelled"`, unless it ended by itself in the meantime."""

@@ -154,10 +154,10 @@ class Cluster:
         for process in self.processes():
             process.end(signal.SIGKILL)
 
-    def add(self, drain_seconds=20):
+    def add(self, drain_seconds=20, more=()):
         """One more worker, which is known to the frontend when this returns."""
         self.started += 1
-        worker = Worker(f"worker-{self.started}", self.folder, drain_seconds)
+        worker = Worker(f"worker-{self.started}", self.folder, drain_seconds, more)
         self.workers.append(worker)
         until(lambda: worker.is_ready, f"{worker.name} is ready")
         return worker

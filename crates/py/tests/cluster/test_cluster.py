@@ -3,11 +3,14 @@
 import json
 import signal
 import threading
+import time
 
 import jsonschema
 import openai
 import pytest
 from processes import SERVED, until
+
+from kun.dynamo import SILENCE_SECONDS
 
 STORY = "Once upon a time there was a small town by the sea, and in it lived"
 
@@ -55,6 +58,46 @@ def test_a_stream_outlives_its_worker(two_workers, settings):
             assert victim.end(signal.SIGKILL) == -signal.SIGKILL
     assert victim is not None and len(cluster.workers) == 2
     assert text(pieces) == text(undisturbed) and pieces[-1][1] == "length"
+
+
+def test_a_stream_goes_on_elsewhere_when_its_worker_says_nothing(two_workers):
+    cluster = two_workers
+    settings = {"max_tokens": 200, "ignore_eos": True, "temperature": 0}
+    undisturbed = text(cluster.frontend.pieces(STORY, **settings))
+    pieces, gaps, last = [], [], time.monotonic()
+    for piece in cluster.frontend.pieces(STORY, **settings):
+        gaps.append(time.monotonic() - last)
+        last += gaps[-1]
+        pieces.append(piece)
+        if len(pieces) == 20:
+            [silent] = cluster.busy()
+            silent.child.send_signal(signal.SIGSTOP)
+    silent.child.send_signal(signal.SIGCONT)
+    assert text(pieces) == undisturbed
+    assert SILENCE_SECONDS - 1 < max(gaps) < 2 * SILENCE_SECONDS
+    until(lambda: silent.metrics()["kun_open"] == 0, "the worker that was silent has nothing to do any more")
+
+
+def test_a_stream_that_waits_is_not_taken_for_lost(cluster):
+    cluster.have(0)
+    worker = cluster.add(more=("--sequences", "1"))
+    cluster.have(1)
+    began = time.monotonic()
+
+    def keep_it_busy():
+        for _ in cluster.frontend.pieces(STORY, max_tokens=1900, ignore_eos=True):
+            if time.monotonic() - began > SILENCE_SECONDS + 2:
+                return
+
+    busy = threading.Thread(target=keep_it_busy)
+    busy.start()
+    until(cluster.busy, "the worker is busy")
+    answer = cluster.frontend.complete("Another one.", max_tokens=2)
+    assert time.monotonic() - began > SILENCE_SECONDS + 1, "it had to wait"
+    busy.join()
+    assert answer["usage"]["completion_tokens"] == 2
+    assert worker.metrics()["kun_cancelled"] == 1, "the client that left, and nobody else"
+    cluster.have(0)
 
 
 def left_in_mid_stream(cluster, **settings):

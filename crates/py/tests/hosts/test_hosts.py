@@ -8,7 +8,6 @@ import pytest
 from processes import SERVED, Frontend, Worker, until
 
 STORY = "".join(f"House {number} of the town by the sea is a fisherman's. " for number in range(16)) + "One day"
-SILENCE_SECONDS = 3
 SETTINGS = {"max_tokens": 400, "ignore_eos": True, "temperature": 0.8, "seed": 7, "frequency_penalty": 0.3}
 
 
@@ -27,9 +26,7 @@ def cluster(hosts, etcd, tmp_path):
         worker = lambda host: started(Worker(host.name, tmp_path, 20, variables=etcd, **common(host)))
         north, south = hosts
         ends.callback(south.connect)
-        at = common(north)
-        at["more"] += ("--silence-seconds", str(SILENCE_SECONDS))
-        frontend = started(Frontend(tmp_path, north.address, variables=etcd, **at))
+        frontend = started(Frontend(tmp_path, north.address, variables=etcd, **common(north)))
         far = worker(south)
         until(lambda: far.is_ready, "the worker on the second host is ready")
         until(lambda: knows_the_model(frontend), "the frontend knows the model")

@@ -144,15 +144,20 @@ impl Tiles<'_> {
                 }
             }
         };
+        // No closures here, as in `quantised`.
         if UNIT {
             // SAFETY: `block` points at the parts of blocks; the unit is given back.
             unsafe {
                 s.unit_begin(X::HALVES);
-                self.pairs().for_each(|tiles| self.on_unit(s, tiles, &block));
+                for tiles in self.pairs() {
+                    self.on_unit(s, tiles, &block);
+                }
                 s.unit_end();
             }
         } else {
-            self.pairs().for_each(|tiles| self.blocks(s, tiles, block));
+            for tiles in self.pairs() {
+                self.blocks(s, tiles, block);
+            }
         }
     }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use crate::ctrl_c::ends_with_130;
 use crate::kun::{Scratch, end};
-use crate::vocabulary;
+use crate::{model, vocabulary};
 
 /// The binary started by a shell, which can close what Rust's own `Command` can't.
 fn through_shell(scratch: &Scratch, script: &str) -> Command {
-    let model = vocabulary::write(scratch, "small.gguf");
+    let model = model::write(scratch, "small.gguf");
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script, env!("CARGO_BIN_EXE_kun")]).arg(model).env_clear();
     command.env("KUN_HOME", scratch.path("home")).env("HF_HUB_OFFLINE", "1").env("PATH", "/usr/bin:/bin");

@@ -1,6 +1,6 @@
 //! Large zeroed memory, aligned to cache lines and, where the system has them, on large pages.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -43,7 +43,7 @@ impl<T: Number> Buffer<T> {
         let layout = Self::layout(len);
         #[cfg(unix)]
         if layout.align() == LARGE_PAGE {
-            let start = map(layout).unwrap_or_else(|| handle_alloc_error(layout));
+            let start = map(layout).unwrap_or_else(|| refused(layout));
             return Buffer { start: start.cast(), len };
         }
         // SAFETY: the layout's size is not zero.
@@ -85,6 +85,16 @@ fn map(layout: Layout) -> Option<NonNull<u8>> {
         libc::madvise(aligned.cast(), wanted, libc::MADV_HUGEPAGE);
         NonNull::new(aligned)
     }
+}
+
+/// What a process does without memory is the affair of its allocator: it is asked for as much, which it does not have either.
+#[cfg(unix)]
+#[cold]
+fn refused(layout: Layout) -> ! {
+    let as_much = Layout::from_size_align(layout.size() + LARGE_PAGE, LINE).unwrap_or(layout);
+    // SAFETY: the size is not zero. Nobody gets the block, if there is one after all; the call must not be optimised away.
+    std::hint::black_box(unsafe { alloc(as_much) });
+    handle_alloc_error(layout)
 }
 
 impl<T: Number> Default for Buffer<T> {

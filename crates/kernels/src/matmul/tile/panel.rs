@@ -1,7 +1,7 @@
 //! Panels: the codes of one or two tiles, unpacked for the processor's matrix unit and used for a run of tokens.
 //!
 //! ```text
-//! for each 8 groups of k:
+//! for each 4 groups of k, or 2 if scales are for 16:
 //!   unpack: codes less their zero point, as signed bytes, and scales as f32       once for all tokens of the run
 //!   for each block of up to 16 tokens:
 //!     multiply: activations x codes -> sums, exact whole numbers                  the matrix unit
@@ -20,7 +20,7 @@ use crate::simd::{CodePlanes, LANES, Simd};
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// Groups that are unpacked together: what a block of 256 has.
+/// Groups that are unpacked together; half as many where a group has two scales.
 const GROUPS: usize = 4;
 /// Tokens whose results wait in the cache: whole blocks.
 const TOKENS: usize = 96;
@@ -168,7 +168,7 @@ impl<C: CodePlanes, X: GroupScales> Block<C, X> {
         at: &mut [*const u8; T],
         panel: Panel,
     ) {
-        // SAFETY: the caller's: tiles are laid out like this; the panel has room for 8 groups.
+        // SAFETY: the caller's: tiles are laid out like this; the panel has room for `GROUPS`.
         unsafe {
             for t in 0..T {
                 let mut codes = panel.codes.add(t * CODES);
